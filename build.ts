@@ -1,0 +1,26 @@
+/** Bundles the programs with esbuild into `dist/`, as run from a checkout and as put into images. */
+import { copyFile, mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { build } from 'esbuild';
+
+const require = createRequire(import.meta.url);
+await mkdir('dist', { recursive: true });
+await build({
+  entryPoints: { sidewarden: 'cli/main.ts' },
+  outdir: 'dist',
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  sourcemap: 'linked',
+  legalComments: 'none',
+  logLevel: 'warning',
+  banner: {
+    js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);\nimport { dirname as __pathDirname } from 'node:path';\nimport { fileURLToPath as __toPath } from 'node:url';\nconst __filename = __toPath(import.meta.url);\nconst __dirname = __pathDirname(__filename);",
+  },
+});
+// The parser's WebAssembly is read from beside the bundle.
+const parser = dirname(require.resolve('libpg-query'));
+await copyFile(join(parser, 'libpg-query.wasm'), join('dist', 'libpg-query.wasm'));
