@@ -75,10 +75,26 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     await chown(passwordFile, owner.uid, owner.gid);
   }
   const identity = owner ?? {};
-  const initdb = ['-D', data, '-U', 'postgres', '-E', 'UTF8', '--locale=C', '-A', 'scram-sha-256', '--pwfile', passwordFile, '-N'];
+  const initdb = [
+    '-D',
+    data,
+    '-U',
+    'postgres',
+    '-E',
+    'UTF8',
+    '--locale=C',
+    '-A',
+    'scram-sha-256',
+    '--pwfile',
+    passwordFile,
+    '-N',
+  ];
   await run(join(binaries, 'initdb'), initdb, { ...identity, cwd: directory });
   if (options.tls) {
-    for (const [name, pem] of [['server.crt', options.tls.certificate], ['server.key', options.tls.key]] as const) {
+    for (const [name, pem] of [
+      ['server.crt', options.tls.certificate],
+      ['server.key', options.tls.key],
+    ] as const) {
       await writeFile(join(data, name), pem, { mode: 0o600 });
       if (owner) await chown(join(data, name), owner.uid, owner.gid);
     }
@@ -94,7 +110,11 @@ export async function startPostgres(options: TestPostgresOptions = {}): Promise<
     ...(options.settings ?? []),
   ];
   const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])];
-  const server = spawn(join(binaries, 'postgres'), args, { ...identity, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
+  const server = spawn(join(binaries, 'postgres'), args, {
+    ...identity,
+    cwd: directory,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   try {
     await ready(server);
   } catch (error) {

@@ -26,11 +26,11 @@ export type FrameLimit = (tag: number) => number;
 export class FrameReader {
   readonly #limit: FrameLimit;
   readonly #frame: { tag: number; buffer: Buffer; start: number; end: number };
-  #buffer: Buffer = EMPTY;
+  #chunk: Buffer = EMPTY;
   #position = 0;
-  /** Chunks of a frame that is longer than what has come so far, and how many bytes they must reach together. */
-  #parts: Buffer[] = [];
-  #partsLength = 0;
+  /** The start of a frame whose rest has not come; grows by doubling, so that small chunks cost no more than large ones. */
+  #partial: Buffer = EMPTY;
+  #partialLength = 0;
   #needed = 0;
 
   constructor(limit: FrameLimit) {
@@ -40,64 +40,102 @@ export class FrameReader {
 
   /** Bytes that came in and were not handed out yet. */
   get buffered(): number {
-    return this.#buffer.length - this.#position + this.#partsLength;
+    return this.#chunk.length - this.#position + this.#partialLength;
   }
 
+  /** Takes the next chunk; all whole frames of the one before must have been read. */
   push(chunk: Buffer): void {
-    if (this.#position < this.#buffer.length) {
-      this.#parts.push(this.#buffer.subarray(this.#position));
-      this.#partsLength += this.#buffer.length - this.#position;
-      this.#buffer = EMPTY;
-      this.#position = 0;
-    }
-    if (this.#parts.length === 0) {
-      this.#buffer = chunk;
-      this.#position = 0;
-      return;
-    }
-    this.#parts.push(chunk);
-    this.#partsLength += chunk.length;
+    if (this.#position < this.#chunk.length) throw new RangeError('a chunk before the last one was read');
+    this.#chunk = chunk;
+    this.#position = 0;
   }
 
   /** The next whole frame, or undefined until more has come. Throws WireError for a length or type that cannot be. */
   next(): Frame | undefined {
-    if (this.#parts.length > 0) {
-      if (this.#partsLength < this.#needed) return undefined;
-      this.#buffer = Buffer.concat(this.#parts, this.#partsLength);
-      this.#position = 0;
-      this.#parts = [];
-      this.#partsLength = 0;
-      this.#needed = 0;
-    }
-    const buffer = this.#buffer;
+    return this.#partialLength > 0 ? this.#nextFromPartial() : this.#nextFromChunk();
+  }
+
+  #nextFromChunk(): Frame | undefined {
+    const chunk = this.#chunk;
     const start = this.#position;
-    const available = buffer.length - start;
-    if (available < HEADER) {
+    const available = chunk.length - start;
+    if (available >= HEADER) {
+      const end = start + this.#frameLength(chunk, start);
+      if (end <= chunk.length) {
+        this.#position = end;
+        if (end === chunk.length) this.#releaseChunk();
+        return this.#hand(chunk, start, end);
+      }
+      this.#needed = end - start;
+    } else {
+      if (available === 0) return undefined;
       this.#needed = HEADER;
-      return undefined;
     }
+    this.#keep();
+    return undefined;
+  }
+
+  #nextFromPartial(): Frame | undefined {
+    this.#keep();
+    if (this.#partialLength < this.#needed) return undefined;
+    const length = this.#frameLength(this.#partial, 0);
+    if (length > this.#needed) {
+      this.#needed = length;
+      this.#keep();
+      if (this.#partialLength < length) return undefined;
+    }
+    const whole = this.#partial;
+    this.#partial = EMPTY;
+    this.#partialLength = 0;
+    return this.#hand(whole, 0, length);
+  }
+
+  /** Moves bytes from the chunk to the partial frame, no more than it needs. */
+  #keep(): void {
+    const from = this.#position;
+    const count = Math.min(this.#needed - this.#partialLength, this.#chunk.length - from);
+    if (count <= 0) return;
+    const length = this.#partialLength + count;
+    if (length > this.#partial.length) {
+      const grown = Buffer.allocUnsafe(Math.min(this.#needed, Math.max(1024, 2 * length)));
+      this.#partial.copy(grown, 0, 0, this.#partialLength);
+      this.#partial = grown;
+    }
+    this.#chunk.copy(this.#partial, this.#partialLength, from, from + count);
+    this.#partialLength = length;
+    this.#position = from + count;
+    if (this.#position === this.#chunk.length) this.#releaseChunk();
+  }
+
+  #releaseChunk(): void {
+    this.#chunk = EMPTY;
+    this.#position = 0;
+  }
+
+  /** Length of the whole frame at `start`, whose header is there. */
+  #frameLength(buffer: Buffer, start: number): number {
     const tag = buffer[start] ?? 0;
     const length = buffer.readInt32BE(start + 1);
     const limit = this.#limit(tag);
-    if (limit === 0) throw new WireError('invalid-message', `unknown message type 0x${tag.toString(16).padStart(2, '0')}`);
+    if (limit === 0) {
+      throw new WireError('invalid-message', `unknown message type 0x${tag.toString(16).padStart(2, '0')}`);
+    }
     if (length < 4) throw new WireError('invalid-message', `${nameOf(tag)}: length ${length} is below 4`);
     if (length - 4 > limit) {
-      throw new WireError('message-too-long', `${nameOf(tag)}: ${length - 4} bytes, at most ${limit} are taken`);
+      throw new WireError(
+        'message-too-long',
+        `${nameOf(tag)}: ${length - 4} bytes, at most ${limit} are taken`,
+      );
     }
-    if (available < length + 1) {
-      this.#needed = length + 1;
-      return undefined;
-    }
+    return length + 1;
+  }
+
+  #hand(buffer: Buffer, start: number, end: number): Frame {
     const frame = this.#frame;
-    frame.tag = tag;
+    frame.tag = buffer[start] ?? 0;
     frame.buffer = buffer;
     frame.start = start;
-    frame.end = start + length + 1;
-    this.#position = frame.end;
-    if (this.#position === buffer.length) {
-      this.#buffer = EMPTY;
-      this.#position = 0;
-    }
+    frame.end = end;
     return frame;
   }
 }

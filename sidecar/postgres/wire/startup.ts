@@ -26,7 +26,8 @@ export type StartupPacket =
 export function readStartupPacket(buffer: Buffer): { packet: StartupPacket; length: number } | undefined {
   if (buffer.length < 4) return undefined;
   const length = buffer.readInt32BE(0);
-  if (length < 8 || length > MAX_STARTUP) throw new WireError('invalid-message', `start-up packet: a length of ${length}`);
+  if (length < 8 || length > MAX_STARTUP)
+    throw new WireError('invalid-message', `start-up packet: a length of ${length}`);
   if (buffer.length < length) return undefined;
   const body = new Body('start-up packet', buffer, 4, length);
   const code = body.int32();
@@ -43,7 +44,8 @@ function decode(code: number, body: Body): StartupPacket {
       return { kind: 'gss-request' };
     case CANCEL_REQUEST: {
       const processId = body.int32();
-      if (body.remaining < 4 || body.remaining > 256) throw new WireError('invalid-message', 'CancelRequest: key length');
+      if (body.remaining < 4 || body.remaining > 256)
+        throw new WireError('invalid-message', 'CancelRequest: key length');
       return { kind: 'cancel', processId, secret: Buffer.from(body.bytes(body.remaining)) };
     }
     default:
@@ -52,12 +54,14 @@ function decode(code: number, body: Body): StartupPacket {
 }
 
 function decodeStartup(code: number, body: Body): StartupPacket {
-  if (code >>> 16 !== 3) throw new WireError('unexpected-message', `protocol ${code >>> 16}.${code & 0xffff} is not spoken here`);
+  if (code >>> 16 !== 3)
+    throw new WireError('unexpected-message', `protocol ${code >>> 16}.${code & 0xffff} is not spoken here`);
   const parameters = new Map<string, string>();
   for (;;) {
     const name = body.string();
     if (name === '') break;
-    if (parameters.has(name)) throw new WireError('invalid-message', 'start-up packet: a parameter given twice');
+    if (parameters.has(name))
+      throw new WireError('invalid-message', 'start-up packet: a parameter given twice');
     parameters.set(name, body.string());
   }
   body.done();
