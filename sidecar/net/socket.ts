@@ -1,0 +1,112 @@
+/** Sockets of either side: connecting with a deadline, and reading what must come next. */
+import { type Socket, connect } from 'node:net';
+import { type ConnectionOptions, TLSSocket, connect as connectTls } from 'node:tls';
+
+export class NetError extends Error {
+  readonly code: 'connect' | 'timeout' | 'closed' | 'tls';
+  constructor(code: NetError['code'], message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'NetError';
+    this.code = code;
+  }
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Connects within `timeout` milliseconds. Throws NetError. */
+export function connectTcp(address: Address, timeout: number): Promise<Socket> {
+  return settle(
+    connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true }),
+    'connect',
+    timeout,
+    address,
+  );
+}
+
+/** Begins TLS as a client over a socket on which nothing is unread. Throws NetError. */
+export function secureClient(
+  socket: Socket,
+  options: ConnectionOptions,
+  timeout: number,
+  address: Address,
+): Promise<TLSSocket> {
+  return settle(connectTls({ ...options, socket }), 'secureConnect', timeout, address);
+}
+
+/** Begins TLS as a server over a socket. Throws NetError. */
+export function secureServer(
+  socket: Socket,
+  options: ConstructorParameters<typeof TLSSocket>[1],
+  timeout: number,
+  address: Address,
+): Promise<TLSSocket> {
+  return settle(new TLSSocket(socket, { ...options, isServer: true }), 'secure', timeout, address);
+}
+
+function settle<S extends Socket>(
+  socket: S,
+  event: 'connect' | 'secureConnect' | 'secure',
+  timeout: number,
+  address: Address,
+): Promise<S> {
+  return new Promise((done, fail) => {
+    const where = `${address.host}:${address.port}`;
+    const timer = setTimeout(
+      () => end(new NetError('timeout', `${where} did not answer within ${timeout} ms`)),
+      timeout,
+    );
+    const onError = (error: Error) =>
+      end(new NetError(event === 'connect' ? 'connect' : 'tls', `${where}: ${error.message}`, error));
+    const onClose = () => end(new NetError('closed', `${where} closed the connection`));
+    const onReady = () => end(undefined);
+    function end(error: NetError | undefined): void {
+      clearTimeout(timer);
+      socket.off('error', onError).off('close', onClose).off(event, onReady);
+      if (error) {
+        socket.on('error', () => undefined);
+        socket.destroy();
+        fail(error);
+      } else {
+        done(socket);
+      }
+    }
+    socket.once('error', onError).once('close', onClose).once(event, onReady);
+  });
+}
+
+/** The next bytes of a paused socket, which is paused again when they are there. Throws NetError when none come. */
+export function readChunk(socket: Socket, signal: AbortSignal): Promise<Buffer> {
+  return new Promise((done, fail) => {
+    if (signal.aborted || socket.destroyed) {
+      fail(new NetError('closed', 'the connection is closed'));
+      return;
+    }
+    const onData = (chunk: Buffer) => {
+      socket.pause();
+      end();
+      done(chunk);
+    };
+    const onEnd = () => {
+      end();
+      fail(new NetError('closed', 'the other side closed the connection'));
+    };
+    const onError = (error: Error) => {
+      end();
+      fail(new NetError('closed', error.message, error));
+    };
+    const onAbort = () => {
+      end();
+      fail(new NetError('timeout', 'the other side took too long'));
+    };
+    function end(): void {
+      socket.off('data', onData).off('end', onEnd).off('close', onEnd).off('error', onError);
+      signal.removeEventListener('abort', onAbort);
+    }
+    socket.on('data', onData).once('end', onEnd).once('close', onEnd).once('error', onError);
+    signal.addEventListener('abort', onAbort, { once: true });
+    socket.resume();
+  });
+}
