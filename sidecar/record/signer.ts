@@ -1,7 +1,86 @@
-/** The operator's signature on recordings: Ed25519. */
+/** The operator's signature on recordings: Ed25519, the private key in the state folder and never anywhere else. */
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  sign,
+  type KeyObject,
+} from 'node:crypto';
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RecordingError } from './recording-error.ts';
 
 export interface RecordingSigner {
   /** SHA-256 of the public key (SPKI, DER), base64url. */
   readonly keyId: string;
   sign(bytes: Uint8Array): Uint8Array;
+}
+
+/** Names inside the state folder. */
+export const PRIVATE_KEY = join('keys', 'recording.ed25519');
+export const PUBLIC_KEY = join('keys', 'recording.ed25519.pub');
+
+/** Reads the state folder's key, or makes it (0600) on the first start, with the public one (PEM) beside it. */
+export async function loadSigner(state: string): Promise<RecordingSigner> {
+  await mkdir(join(state, 'keys'), { recursive: true, mode: 0o700 });
+  const path = join(state, PRIVATE_KEY);
+  const made = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' });
+  await writeOnce(path, made, 0o600);
+  const key = parsePrivateKey(await readFile(path), path);
+  const publicKey = createPublicKey(key);
+  await writeOnce(join(state, PUBLIC_KEY), publicKey.export({ format: 'pem', type: 'spki' }), 0o644);
+  return signerOf(key);
+}
+
+export function signerOf(key: KeyObject): RecordingSigner {
+  return { keyId: keyIdOf(createPublicKey(key)), sign: (bytes) => sign(null, bytes, key) };
+}
+
+export function keyIdOf(publicKey: KeyObject): string {
+  return createHash('sha256')
+    .update(publicKey.export({ format: 'der', type: 'spki' }))
+    .digest('base64url');
+}
+
+/** Reads a public key (PEM, Ed25519) for offline checks. */
+export async function loadPublicKey(path: string): Promise<KeyObject> {
+  const pem = await readFile(path).catch((cause: unknown) => {
+    throw new RecordingError('key', `cannot read the key ${path}`, cause);
+  });
+  let key: KeyObject;
+  try {
+    key = createPublicKey(pem);
+  } catch (cause) {
+    throw new RecordingError('key', `${path} is not a public key in PEM form`, cause);
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw new RecordingError('key', `${path} is not an Ed25519 key`);
+  return key;
+}
+
+function parsePrivateKey(pem: Buffer, path: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch (cause) {
+    throw new RecordingError('key', `${path} is not a private key in PEM form`, cause);
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw new RecordingError('key', `${path} is not an Ed25519 key`);
+  return key;
+}
+
+async function writeOnce(path: string, content: string | Buffer, mode: number): Promise<void> {
+  try {
+    const file = await open(path, 'wx', mode);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    // Made by an earlier start: that one counts.
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return;
+    throw new RecordingError('key', `cannot write ${path}`, error);
+  }
 }

@@ -4,23 +4,39 @@
 export interface LiveSegment {
   /** Appends; resolves when the system has taken all bytes. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Resolves when everything written so far is on disk. */
+  /** Resolves when everything written so far, and the segment's name, is on disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** All names are file names without a path; sessions are ids from `newSessionId()`. */
+/** Names are plain file names; sessions are ids from `newSessionId()`. Failures are `RecordingError`s. */
 export interface RecordingStore {
   /** Ids of all sessions, oldest first. */
   sessions(): Promise<readonly string[]>;
   /** Names of what a session has, sorted. */
   list(session: string): Promise<readonly string[]>;
-  /** Makes the live segment; fails when it is there already. */
+  /** Makes the live segment; code `exists` when it is there already. */
   create(session: string, name: string): Promise<LiveSegment>;
-  /** Writes once and durably: fails when the name is there already. */
+  /** Writes once: whole or not at all, code `exists` when the name is taken. Durable when it resolves. */
   put(session: string, name: string, content: AsyncIterable<Uint8Array>): Promise<void>;
-  /** Bytes of a stored object, or undefined when there is none. Reading stops with an error after `maximum` bytes. */
-  read(session: string, name: string, maximum: number): AsyncIterable<Uint8Array> | undefined;
-  /** Removes a live segment, once it was put compressed. */
+  /** The stored bytes; undefined when there is none. Fails after `maximum` bytes. */
+  read(session: string, name: string, maximum: number): Promise<AsyncIterable<Uint8Array> | undefined>;
+  /** Bytes stored; undefined when there is none. */
+  size(session: string, name: string): Promise<number | undefined>;
+  /** Removes a live segment once it was put compressed, or what an interrupted put left. */
   remove(session: string, name: string): Promise<void>;
+}
+
+/** Reads all of a small object. */
+export async function readWhole(
+  store: RecordingStore,
+  session: string,
+  name: string,
+  maximum: number,
+): Promise<Buffer | undefined> {
+  const content = await store.read(session, name, maximum);
+  if (content === undefined) return undefined;
+  const parts: Uint8Array[] = [];
+  for await (const part of content) parts.push(part);
+  return Buffer.concat(parts);
 }

@@ -1,0 +1,84 @@
+/**
+ * Takes secrets out of statements before they are written: passwords of roles, options of user mappings and servers,
+ * connection strings of subscriptions and dblink, settings named like secrets, keys given to pgcrypto, and literals
+ * that look like connection strings with a password. Works on the tokens of PostgreSQL's own scanner; where a statement
+ * of these kinds has a shape that is not known, all of its literals go.
+ */
+import { scanSync } from 'libpg-query';
+import { secretsOf } from './redact-statement.ts';
+import { tokensOf, type Token } from './sql-token.ts';
+
+export const REDACTED = '[redacted]';
+
+/** What a text must have for it to be looked at closely: nearly all statements have none of these. */
+const CANDIDATE =
+  /pass(?:word|wd|phrase)|secret|token|credential|api_?key|private_?key|\b(?:user|group|role)\s+mapping|\bmapping\b|subscription|\bserver\b|\bwrapper\b|foreign|dblink|crypt|pgp_|hmac|:\/\/|u&["']/i;
+
+export interface Redacted {
+  readonly text: string;
+  /** Something was taken out; then parameters must not be written either. */
+  readonly secret: boolean;
+}
+
+/**
+ * `everyLiteral`: the caller knows that the statement leads to a function that takes connection strings, without its
+ * text saying so (EXECUTE of a prepared statement, a view). Needs libpg-query's `loadModule()` to have been awaited.
+ */
+export function redactSecrets(text: string, everyLiteral = false): Redacted {
+  if (!everyLiteral && !CANDIDATE.test(text)) return { text, secret: false };
+  return redactTokens(text, everyLiteral);
+}
+
+function redactTokens(text: string, everyLiteral: boolean): Redacted {
+  let tokens: readonly Token[];
+  try {
+    tokens = tokensOf(text, scanSync(text).tokens);
+  } catch {
+    // What cannot be scanned cannot be redacted in part.
+    return { text: `[redacted: ${text.length} characters that cannot be read as SQL]`, secret: true };
+  }
+  let secret = false;
+  const replaced = new Map<Token, string>();
+  for (const statement of statementsOf(tokens)) {
+    const found = secretsOf(statement, redactInner);
+    const literals = statement.filter((token) => token.kind === 'literal');
+    if (everyLiteral || found.everything) {
+      for (const token of literals) replaced.set(token, `'${REDACTED}'`);
+    }
+    for (const [token, by] of found.tokens) replaced.set(token, by ?? `'${REDACTED}'`);
+    secret ||= everyLiteral || found.everything || found.parameters || found.tokens.size > 0;
+  }
+  return { text: replaced.size === 0 ? text : rewrite(text, tokens, replaced), secret };
+}
+
+/** Bodies of functions and DO are looked into as statements of their own. */
+function redactInner(text: string): Redacted {
+  return redactSecrets(text);
+}
+
+function statementsOf(tokens: readonly Token[]): readonly (readonly Token[])[] {
+  const statements: Token[][] = [];
+  let current: Token[] = [];
+  for (const token of tokens) {
+    if (token.text === ';') {
+      statements.push(current);
+      current = [];
+    } else if (token.kind !== 'comment') {
+      current.push(token);
+    }
+  }
+  statements.push(current);
+  return statements;
+}
+
+function rewrite(text: string, tokens: readonly Token[], replaced: ReadonlyMap<Token, string>): string {
+  let result = '';
+  let from = 0;
+  for (const token of tokens) {
+    const by = replaced.get(token);
+    if (by === undefined) continue;
+    result += text.slice(from, token.start) + by;
+    from = token.end;
+  }
+  return result + text.slice(from);
+}
