@@ -50,7 +50,11 @@ export interface Relation {
   readonly rowSecurity: boolean;
   readonly constraints: readonly Constraint[];
   /** Foreign keys of other relations that point here. */
-  readonly referencedBy: readonly { readonly relation: number; readonly columns: readonly number[]; readonly referenced: readonly number[] }[];
+  readonly referencedBy: readonly {
+    readonly relation: number;
+    readonly columns: readonly number[];
+    readonly referenced: readonly number[];
+  }[];
 }
 
 export interface FunctionInfo {
@@ -85,7 +89,17 @@ export interface CatalogView {
   /** Whether an operator outside pg_catalog has this name (in any schema of the path, or anywhere when qualified). */
   hasUserOperator(name: string): boolean | undefined;
   /** A type outside pg_catalog by name: its kind decides whether casts to it can run user code. */
-  userType(schema: string | null, name: string): { readonly oid: number; readonly schema: string; readonly kind: 'base' | 'composite' | 'domain' | 'enum' | 'range' | 'multirange' | 'pseudo' } | null | undefined;
+  userType(
+    schema: string | null,
+    name: string,
+  ):
+    | {
+        readonly oid: number;
+        readonly schema: string;
+        readonly kind: 'base' | 'composite' | 'domain' | 'enum' | 'range' | 'multirange' | 'pseudo';
+      }
+    | null
+    | undefined;
 }
 
 /** Runs one SQL text on the server by the simple protocol and gives all rows, values in text form. */

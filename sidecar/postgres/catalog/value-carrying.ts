@@ -1,0 +1,38 @@
+/**
+ * Catalog relations and functions through which values of user data, other sessions' statements or secrets come out:
+ * channels that are closed for sessions with masks.
+ */
+const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
+
+const RELATIONS = words(`
+  pg_statistic pg_statistic_ext_data pg_stats pg_stats_ext pg_stats_ext_exprs pg_largeobject
+  pg_stat_activity pg_prepared_statements pg_prepared_xacts pg_cursors
+  pg_authid pg_shadow pg_user_mapping pg_user_mappings pg_subscription
+  pg_file_settings pg_hba_file_rules pg_ident_file_mappings
+`);
+
+/** Of extensions, in whatever schema they were put. */
+const ANYWHERE = words('pg_stat_statements pg_stat_monitor pg_qualstats');
+
+const INFORMATION_SCHEMA = words('user_mapping_options _pg_user_mappings');
+
+const FUNCTIONS = words(`
+  pg_stat_get_activity pg_stat_get_backend_activity pg_mcv_list_items pg_mcv_list_send
+  pg_prepared_statement pg_prepared_xact pg_cursor lo_get loread lo_open lo_export
+  pg_show_all_file_settings pg_hba_file_rules pg_ident_file_mappings
+  pg_logical_slot_get_changes pg_logical_slot_get_binary_changes pg_logical_slot_peek_changes
+  pg_logical_slot_peek_binary_changes
+`);
+
+/** By the resolved schema and name. Every toast table carries values; the progress views hold only counters. */
+export function valueCarryingRelation(schema: string, name: string): boolean {
+  if (schema === 'pg_toast' || schema.startsWith('pg_toast_temp_')) return true;
+  if (ANYWHERE.has(name)) return true;
+  if (schema === 'information_schema') return INFORMATION_SCHEMA.has(name);
+  return schema === 'pg_catalog' && RELATIONS.has(name);
+}
+
+/** Functions of pg_catalog that give what those relations show, by name. */
+export function valueCarryingFunction(name: string): boolean {
+  return FUNCTIONS.has(name);
+}
