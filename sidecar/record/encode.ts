@@ -141,7 +141,7 @@ function fields<T extends object>(event: T, names: readonly (keyof T & string)[]
   let text = '';
   for (const name of names) {
     const value = event[name];
-    text += `,"${name}":${jsonText(value === undefined ? null : (value as object | string | number | null))}`;
+    text += `,"${name}":${jsonText(value ?? null)}`;
   }
   return text;
 }

@@ -2,9 +2,27 @@
  * JSON whose text is harmless to look at: beyond what JSON.stringify escapes, these are written as `\uXXXX`: DEL and
  * C1 controls, line separators, bidi controls, zero-width and tag characters. The values stay exactly what they were.
  */
-const UNSAFE =
-  /[\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]|\udb40[\udc00-\udfff]/g;
-const HAS_UNSAFE = new RegExp(UNSAFE.source);
+const UNSAFE_RANGES: readonly (readonly [number, number])[] = [
+  [0x7f, 0x9f], // DEL and C1: CSI, OSC and the like in one character
+  [0xad, 0xad],
+  [0x34f, 0x34f],
+  [0x61c, 0x61c],
+  [0x115f, 0x1160],
+  [0x17b4, 0x17b5],
+  [0x180e, 0x180e], // invisible
+  [0x200b, 0x200f],
+  [0x2028, 0x202e],
+  [0x2060, 0x206f], // zero-width, separators, bidi
+  [0x3164, 0x3164],
+  [0xfeff, 0xfeff],
+  [0xffa0, 0xffa0],
+  [0xfff9, 0xfffb],
+];
+const UNSAFE_CLASS = UNSAFE_RANGES.map(([from, to]) => `${hex(from)}-${hex(to)}`).join('');
+// The second half: tag characters, as the two units that they are.
+const UNSAFE_PATTERN = `[${UNSAFE_CLASS}]|\\udb40[\\udc00-\\udfff]`;
+const UNSAFE = new RegExp(UNSAFE_PATTERN, 'g');
+const HAS_UNSAFE = new RegExp(UNSAFE_PATTERN);
 
 /** Of values that JSON can hold; anything else is a mistake of ours. */
 export function jsonText(value: string | number | boolean | null | object): string {
@@ -15,7 +33,11 @@ export function jsonText(value: string | number | boolean | null | object): stri
 function escapeUnits(characters: string): string {
   let escaped = '';
   for (let index = 0; index < characters.length; index++) {
-    escaped += `\\u${characters.charCodeAt(index).toString(16).padStart(4, '0')}`;
+    escaped += hex(characters.charCodeAt(index));
   }
   return escaped;
+}
+
+function hex(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`;
 }

@@ -1,0 +1,171 @@
+/** One segment: lines chained and written to the live file, then compressed, signed and written once. */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createZstdCompress } from 'node:zlib';
+import { chainedLine, lineHash, MAX_LINE, TAG_LENGTH } from './chain.ts';
+import { MAX_DOCUMENT, payloadHash, segmentName, type Head, type Manifest } from './documents.ts';
+import { RecordingError } from './recording-error.ts';
+import { FORMAT, seal } from './sealed.ts';
+import type { RecordingSigner } from './signer.ts';
+import type { LiveSegment, RecordingStore } from './store.ts';
+
+/** What of a segment goes into its head. */
+export type SegmentContent = Pick<
+  Head,
+  'segment' | 'first' | 'last' | 'previous' | 'digest' | 'bytes' | 'tags'
+>;
+
+export type SegmentEntry = Manifest['segments'][number];
+
+/** Caps on a segment, for readers: what its lines and its file may have at most. */
+export const MAX_SEGMENT = 512 * 1024 * 1024;
+
+export function liveName(segment: number): string {
+  return `${segmentName(segment)}.jsonl`;
+}
+
+export function storedName(segment: number): string {
+  return `${segmentName(segment)}.jsonl.zst`;
+}
+
+export function headName(segment: number): string {
+  return `${segmentName(segment)}.head.json`;
+}
+
+export class OpenSegment {
+  readonly #live: LiveSegment;
+  readonly #segment: number;
+  readonly #first: number;
+  readonly #previous: string;
+  readonly #tags = new Tags();
+  #next: number;
+  #digest: string;
+  #bytes = 0;
+
+  /** `first` is the number of its first event, `previous` the hash that it chains to. */
+  constructor(live: LiveSegment, segment: number, first: number, previous: string) {
+    this.#live = live;
+    this.#segment = segment;
+    this.#first = first;
+    this.#next = first;
+    this.#previous = previous;
+    this.#digest = previous;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async write(bodies: readonly string[]): Promise<void> {
+    let text = '';
+    for (const body of bodies) {
+      const line = chainedLine(this.#next, this.#digest, body);
+      if (line.length > MAX_LINE)
+        throw new RecordingError('backlog', `an event is longer than ${MAX_LINE} bytes`);
+      this.#digest = lineHash(line);
+      this.#tags.add(this.#digest);
+      this.#next++;
+      text += `${line}\n`;
+    }
+    const bytes = Buffer.from(text);
+    this.#bytes += bytes.length;
+    await this.#live.write(bytes);
+  }
+
+  sync(): Promise<void> {
+    return this.#live.sync();
+  }
+
+  async close(): Promise<SegmentContent> {
+    await this.#live.sync();
+    await this.#live.close();
+    return {
+      segment: this.#segment,
+      first: this.#first,
+      last: this.#next - 1,
+      previous: this.#previous,
+      digest: this.#digest,
+      bytes: this.#bytes,
+      tags: this.#tags.text(),
+    };
+  }
+
+  async abandon(): Promise<void> {
+    await this.#live.close();
+  }
+}
+
+/** A few characters of each line's hash, in little memory. */
+export class Tags {
+  #buffer = Buffer.alloc(TAG_LENGTH * 64);
+  #length = 0;
+
+  add(digest: string): void {
+    if (this.#length + TAG_LENGTH > this.#buffer.length) {
+      this.#buffer = Buffer.concat([this.#buffer, Buffer.alloc(this.#buffer.length)]);
+    }
+    this.#length += this.#buffer.write(digest.slice(0, TAG_LENGTH), this.#length, 'latin1');
+  }
+
+  text(): string {
+    return this.#buffer.toString('latin1', 0, this.#length);
+  }
+}
+
+/** Compresses a closed segment, signs its head, and removes the live file. `lines` are its exact bytes. */
+export async function sealSegment(
+  store: RecordingStore,
+  session: string,
+  content: SegmentContent,
+  lines: AsyncIterable<Uint8Array>,
+  signer: RecordingSigner,
+): Promise<SegmentEntry> {
+  const file = storedName(content.segment);
+  const digest = createHash('sha256');
+  let fileBytes = 0;
+  await pipeline(
+    Readable.from(lines, { objectMode: false }),
+    createZstdCompress(),
+    (compressed: AsyncIterable<Buffer>) =>
+      store.put(
+        session,
+        file,
+        tapped(compressed, (part) => {
+          digest.update(part);
+          fileBytes += part.length;
+        }),
+      ),
+  );
+  const head: Head = {
+    format: FORMAT,
+    kind: 'head',
+    session,
+    ...content,
+    file,
+    fileBytes,
+    fileDigest: digest.digest('base64url'),
+    closedAt: new Date().toISOString(),
+  };
+  const sealed = seal(head, signer);
+  if (sealed.bytes.length > MAX_DOCUMENT) throw new RecordingError('format', 'the head is over its cap');
+  await store.put(session, headName(content.segment), once(sealed.bytes));
+  await store.remove(session, liveName(content.segment));
+  return entryOf(head, sealed.payload);
+}
+
+export function entryOf(head: Head, payload: string): SegmentEntry {
+  const { segment, first, last, digest } = head;
+  return { segment, first, last, head: payloadHash(payload), digest };
+}
+
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+async function* tapped(source: AsyncIterable<Buffer>, see: (part: Buffer) => void): AsyncGenerator<Buffer> {
+  for await (const part of source) {
+    see(part);
+    yield part;
+  }
+}
