@@ -1,26 +1,32 @@
 /** The manifests that most tests need: one connection to a test server, its Secret, and one policy. */
 import { stringify } from 'yaml';
-import type { TestPostgres } from './postgres.ts';
 
 export interface ManifestRule {
   readonly name: string;
   readonly when: string;
   readonly action: 'Allow' | 'Deny' | 'Hold';
   readonly message?: string;
+  readonly hint?: string;
   readonly hold?: {
-    readonly approvers?: { readonly users?: readonly string[]; readonly groups?: readonly string[] };
+    readonly approvers: { readonly users?: readonly string[]; readonly groups?: readonly string[] };
     /** As `15m`. */
     readonly timeout?: string;
-    readonly inTransaction?: 'Wait' | 'Refuse';
+    readonly inTransaction?: 'Wait' | 'Refuse' | 'Auto';
   };
 }
 
 export interface ManifestOptions {
-  readonly postgres: Pick<TestPostgres, 'host' | 'port' | 'user' | 'password'>;
+  /** Where the server is, and the credential of the Secret when no other is given; a `TestPostgres` will do. */
+  readonly postgres: {
+    readonly host: string;
+    readonly port: number;
+    readonly user: string;
+    readonly password: string;
+  };
   /** Name of the connection; `orders-db` when not given. */
   readonly name?: string;
   /** Where it listens on loopback. */
-  readonly port?: number;
+  readonly port: number;
   /** `postgres` when not given. */
   readonly database?: string;
   /** Credential of the Secret, when it is not the server's administrator. */
@@ -60,8 +66,8 @@ function connection(name: string, options: ManifestOptions): Manifest {
       target: { ...target, tls: { mode: 'disable' } },
       credentials: { secretRef: { name: `${name}-admin` } },
       identity: { sources: [{ loopback }] },
-      recording: { configMapRef: { name: 'recordings' }, durability: options.durability ?? 'batched' },
-      ...(options.port === undefined ? {} : { listen: { port: options.port } }),
+      recording: { durability: options.durability ?? 'batched' },
+      listen: { port: options.port },
       ...options.connection,
     },
   };
@@ -102,15 +108,8 @@ export function connectionManifests(options: ManifestOptions): readonly Manifest
   return [connection(name, options), secret, policy(name, options)];
 }
 
-/** YAML documents for `serve`; several options make several connections. */
+/** YAML documents for `serve`; several options make several connections. Recordings go to the state folder. */
 export function usualManifests(...options: readonly ManifestOptions[]): string {
-  const recordings = {
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: { name: 'recordings', namespace },
-    data: {},
-  };
-  return [...options.flatMap(connectionManifests), recordings]
-    .map((manifest) => stringify(manifest))
-    .join('---\n');
+  const manifests = options.flatMap(connectionManifests);
+  return manifests.map((manifest) => stringify(manifest)).join('---\n');
 }
