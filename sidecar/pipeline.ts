@@ -2,7 +2,7 @@
  * Turns decisions into permits. The pipeline knows no protocol: an adapter submits operations, and forwards one only
  * against the permit that came back for it. Nothing leaves without its decision being in the recording first.
  */
-import type { ApprovalGateway, ApprovalOutcome, ApprovalRequest } from './approval/gateway.ts';
+import type { ApprovalGateway, ApprovalOutcome, ApprovalRequest, DecidedBy, VoidReason } from './approval/gateway.ts';
 import type { MaskRules } from './mask/mask.ts';
 import type { Decision, Denial, Facts, HoldRequirement } from './operation.ts';
 import type { MaskSummary, RecordingEvent, Verdict } from './record/event.ts';
@@ -13,6 +13,8 @@ import type { SessionPolicy } from './policy/session-policy.ts';
 export interface Operation {
   readonly facts: Facts;
   readonly masks: MaskSummary;
+  /** Set when only a person may let it run: what is said where a policy alone would allow it. */
+  readonly needsPerson: Denial | undefined;
   /** SHA-256 over all that the operation runs under, taken anew at each call. */
   digest(): string;
   /** State of the transaction that a hold would keep open. */
@@ -127,6 +129,10 @@ export class Pipeline {
     const { recorder, clock, observed } = this.#parts;
     if (recorder.failed || this.#closed) return this.#unrecorded();
     const decision = this.#parts.policy().decide(operation.facts, clock());
+    if (decision.kind === 'allow' && operation.needsPerson) {
+      const number = this.refuse(operation.facts, operation.masks, operation.needsPerson);
+      return { kind: 'refused', number, denial: operation.needsPerson };
+    }
     const number = ++this.#operations;
     const digest = decision.kind === 'hold' ? operation.digest() : '';
     recorder.append({
@@ -152,7 +158,7 @@ export class Pipeline {
   }
 
   /** Ends a wait for a person: the client went away, or cancelled. */
-  abortHold(why: 'client-gone' | 'cancelled' | 'server-gone'): boolean {
+  abortHold(why: VoidReason): boolean {
     if (!this.#hold) return false;
     this.#hold.abort(why);
     return true;
@@ -160,7 +166,7 @@ export class Pipeline {
 
   close(): void {
     this.#closed = true;
-    this.abortHold('client-gone');
+    this.abortHold('ClientDisconnected');
   }
 
   #unrecorded(): Outcome {
@@ -199,7 +205,7 @@ export class Pipeline {
       const request = await operation.approvalRequest(requirements);
       const answer = this.#parts.approvals.request(request, controller.signal);
       if (answer.kind === 'refused') {
-        return { kind: 'refused', number, denial: { code: 'approval-denied', ...answer } };
+        return { kind: 'refused', number, denial: answer.denial };
       }
       const rules = requirements.map((requirement) => requirement.rule);
       this.record({
@@ -229,10 +235,14 @@ export class Pipeline {
     this.record(approvalEvent(number, approval, outcome, this.#parts.clock()));
     switch (outcome.kind) {
       case 'approved':
-        this.#parts.approvals.used(approval);
+        if (operation.digest() !== digest) {
+          this.#parts.approvals.void(approval, 'StateChanged');
+          return { kind: 'refused', number, denial: approvalDenial(approval, { kind: 'void', why: 'StateChanged' }) };
+        }
+        if (!this.#parts.approvals.used(approval)) return { kind: 'refused', number, denial: USED_BEFORE };
         return this.#whenDurable(number, operation, digest);
       case 'modified':
-        this.#parts.approvals.used(approval);
+        if (!this.#parts.approvals.used(approval)) return { kind: 'refused', number, denial: USED_BEFORE };
         return {
           kind: 'modified',
           number,
@@ -246,6 +256,13 @@ export class Pipeline {
     }
   }
 }
+
+const USED_BEFORE: Denial = {
+  code: 'approval-void',
+  message: 'the approval was used before',
+  detail: 'An approval is good for one execution.',
+  hint: 'Run the statement again to ask for another approval.',
+};
 
 function ruleKey(requirement: HoldRequirement): string {
   return `${requirement.rule.policy}\n${requirement.rule.rule}`;
@@ -289,25 +306,45 @@ function approvalDenial(
     case 'denied':
       return {
         code: 'approval-denied',
-        message: `approval ${name} was denied by ${outcome.by}`,
+        message: `approval ${name} was denied by ${outcome.by.username}`,
         detail: outcome.reason === '' ? 'No reason was given.' : `Reason: ${outcome.reason}`,
         hint: 'Do not repeat the same statement; change it by the reason given, or ask the approvers.',
       };
     case 'expired':
       return {
         code: 'approval-expired',
-        message: `approval ${name} expired after ${outcome.after}: nobody decided`,
+        message: `approval ${name} expired after ${spell(outcome.after)}: nobody decided`,
         detail: 'The statement did not run.',
         hint: 'Run it again when an approver is at hand.',
       };
     case 'void':
       return {
         code: 'approval-void',
-        message: `approval ${name} is void: ${outcome.why}`,
+        message: `approval ${name} is void: ${VOID_WORDS[outcome.why]}`,
         detail: 'The statement did not run.',
         hint: 'Run it again if it is still wanted.',
       };
   }
+}
+
+const VOID_WORDS: Record<VoidReason, string> = {
+  ClientDisconnected: 'the client went away',
+  ClientCancelled: 'the client cancelled the statement',
+  TargetDisconnected: 'the server closed the connection',
+  SessionEnded: 'the session ended',
+  StateChanged: 'what it was asked for has changed since',
+};
+
+/** A duration as people write it: 15m, 1h30m, 45s. */
+function spell(milliseconds: number): string {
+  const seconds = Math.round(milliseconds / 1000);
+  const parts: [number, string][] = [
+    [Math.floor(seconds / 3600), 'h'],
+    [Math.floor((seconds % 3600) / 60), 'm'],
+    [seconds % 60, 's'],
+  ];
+  const said = parts.filter(([count]) => count > 0).map(([count, unit]) => `${count}${unit}`);
+  return said.length > 0 ? said.join('') : `${milliseconds}ms`;
 }
 
 function internalDenial(error: unknown): Denial {
@@ -317,6 +354,10 @@ function internalDenial(error: unknown): Denial {
     detail: error instanceof Error ? error.name : 'unknown failure',
     hint: 'Tell the platform team.',
   };
+}
+
+function names(by: DecidedBy | readonly DecidedBy[]): string {
+  return 'username' in by ? by.username : by.map(({ username }) => username).join(', ');
 }
 
 function approvalEvent(
@@ -337,7 +378,7 @@ function approvalEvent(
     operation,
     approval,
     verdict: verdicts[outcome.kind],
-    by: 'by' in outcome ? outcome.by : '',
+    by: 'by' in outcome ? names(outcome.by) : '',
     decidedAt: 'at' in outcome ? outcome.at : new Date(now).toISOString(),
     reason: 'reason' in outcome ? outcome.reason : outcome.kind === 'void' ? outcome.why : '',
     modified: outcome.kind === 'modified' ? outcome.text : null,

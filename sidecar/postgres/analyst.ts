@@ -1,0 +1,188 @@
+/**
+ * Analyses texts under what holds in one session now: the catalog, the search_path, the masks. A session that changed the
+ * catalog in a transaction sees what others do not yet, and looks at it by its own connection until it has committed.
+ */
+import type { MaskRules } from '../mask/mask.ts';
+import { Catalog } from './catalog/cache.ts';
+import type { CatalogQuery } from './catalog/relation.ts';
+import type { AnalysisContext, Names } from './names.ts';
+import { analyze } from './sql/analyze.ts';
+import type { Analysis, Statement } from './sql/statement.ts';
+
+/** What all sessions of a connection share. */
+export interface SharedAnalysis {
+  readonly catalog: Catalog;
+  readonly query: CatalogQuery;
+  readonly cache: AnalysisCache;
+}
+
+export interface Analysed {
+  readonly analysis: Exclude<Analysis, { kind: 'needs' }>;
+  readonly context: AnalysisContext;
+}
+
+/** Analyses by text, the least recently used go first. */
+export class AnalysisCache {
+  readonly #entries = new Map<string, Analysed>();
+  readonly #most: number;
+
+  constructor(most = 2_000) {
+    this.#most = most;
+  }
+
+  get(text: string): Analysed | undefined {
+    return this.#entries.get(text);
+  }
+
+  set(text: string, analysed: Analysed): void {
+    if (text.length > MAX_CACHED_TEXT) return;
+    this.#entries.delete(text);
+    this.#entries.set(text, analysed);
+    if (this.#entries.size <= this.#most) return;
+    const oldest = this.#entries.keys().next();
+    if (!oldest.done) this.#entries.delete(oldest.value);
+  }
+}
+
+const MAX_CACHED_TEXT = 8_192;
+/** Views over views over partitions: each round loads what the one before turned out to need. */
+const MAX_ROUNDS = 40;
+
+export class AnalysisError extends Error {
+  readonly code = 'analysis';
+}
+
+/** Reads what names are resolved under: settings may have been changed by functions, so the server itself is asked. */
+const SETTINGS_QUERY =
+  'SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false)), ' +
+  '(SELECT nspname FROM pg_catalog.pg_namespace WHERE oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), ' +
+  'current_user';
+
+export class Analyst {
+  readonly #shared: SharedAnalysis;
+  readonly #names: Names;
+  /** Runs a query on the session's own connection; undefined while it is not idle. */
+  readonly #ask: (sql: string) => ReturnType<CatalogQuery> | undefined;
+  #private: Catalog | undefined;
+  #path: readonly string[] = [];
+  #temporary: string | null = null;
+  #pathKey = '';
+  #role = '';
+  #stale = true;
+  /** Something was changed in the open transaction, that a rollback would take back. */
+  #touched = false;
+
+  constructor(shared: SharedAnalysis, names: Names, ask: (sql: string) => ReturnType<CatalogQuery> | undefined) {
+    this.#shared = shared;
+    this.#names = names;
+    this.#ask = ask;
+  }
+
+  get role(): string {
+    return this.#role;
+  }
+
+  get searchPath(): readonly string[] {
+    return this.#path;
+  }
+
+  /** Settings or catalog changed in the open transaction: its end changes them back, or makes them everybody's. */
+  get touched(): boolean {
+    return this.#touched;
+  }
+
+  /** Reads the settings again when they may have changed; undefined when there is nothing to wait for. */
+  refresh(): Promise<void> | undefined {
+    if (!this.#stale) return undefined;
+    const rows = this.#ask(SETTINGS_QUERY);
+    return rows?.then(([row]) => {
+      this.#path = schemaNames(row?.[0] ?? '[]');
+      this.#temporary = row?.[1] ?? null;
+      this.#role = row?.[2] ?? '';
+      this.#pathKey = JSON.stringify([this.#path, this.#temporary]);
+      this.#stale = false;
+    });
+  }
+
+  /** A statement has run: takes note of what it may have changed. */
+  completed(statement: Statement, inTransaction: boolean): void {
+    if (!statement.changesCatalog && !statement.changesSettings && statement.session.kind !== 'set') return;
+    this.#stale = true;
+    if (inTransaction) this.#touched = true;
+    if (!statement.changesCatalog) return;
+    this.#shared.catalog.invalidate();
+    if (inTransaction) this.#private = new Catalog();
+    else this.#private?.invalidate();
+  }
+
+  transactionEnded(): void {
+    if (!this.#touched) return;
+    this.#touched = false;
+    this.#stale = true;
+    this.#private = undefined;
+    this.#shared.catalog.invalidate();
+  }
+
+  /** Whether an earlier analysis still holds. */
+  holds(context: AnalysisContext, masks: MaskRules): boolean {
+    const catalog = this.#catalog();
+    return (
+      !this.#stale &&
+      context.masks === masks &&
+      context.catalog === catalog &&
+      context.version === catalog.version &&
+      context.path === this.#pathKey
+    );
+  }
+
+  analyze(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
+    const cached = this.#shared.cache.get(text);
+    if (cached && this.holds(cached.context, masks)) return cached;
+    const analysed = this.#once(text, masks);
+    return analysed.kind === 'needs' ? this.#untilKnown(text, masks, analysed) : this.#keep(text, masks, analysed);
+  }
+
+  async #untilKnown(text: string, masks: MaskRules, first: Extract<Analysis, { kind: 'needs' }>): Promise<Analysed> {
+    let needs = first.needs;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      await this.#catalog().load(needs, this.#query());
+      const analysis = this.#once(text, masks);
+      if (analysis.kind !== 'needs') return this.#keep(text, masks, analysis);
+      needs = analysis.needs;
+    }
+    throw new AnalysisError('the statement needs more of the catalog than is looked up for one');
+  }
+
+  #once(text: string, masks: MaskRules): Analysis {
+    this.#names.asked = false;
+    const catalog = this.#catalog().view(this.#path, this.#temporary);
+    return analyze(text, { catalog, masks, names: this.#names });
+  }
+
+  #keep(text: string, masks: MaskRules, analysis: Analysed['analysis']): Analysed {
+    const catalog = this.#catalog();
+    const context = { catalog, version: catalog.version, masks, path: this.#pathKey };
+    const analysed = { analysis, context };
+    // Names of this session mean something else in another; a private catalog is gone soon.
+    if (!this.#names.asked && this.#private === undefined) this.#shared.cache.set(text, analysed);
+    return analysed;
+  }
+
+  /** Temporary tables, too, are seen by this connection only. */
+  #catalog(): Catalog {
+    if (this.#private === undefined && this.#temporary !== null) this.#private = new Catalog();
+    return this.#private ?? this.#shared.catalog;
+  }
+
+  #query(): CatalogQuery {
+    if (this.#private === undefined) return this.#shared.query;
+    return (sql) =>
+      this.#ask(sql) ??
+      Promise.reject(new AnalysisError('the catalog was changed in this pipeline: send Sync before using what was changed'));
+  }
+}
+
+function schemaNames(json: string): readonly string[] {
+  const names: unknown = JSON.parse(json);
+  return Array.isArray(names) ? names.filter((name) => typeof name === 'string') : [];
+}

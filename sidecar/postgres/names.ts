@@ -1,0 +1,141 @@
+/**
+ * What the names of a session stand for: prepared statements, portals and cursors. The maps are ahead of the server:
+ * they hold what was sent, and each change can be undone when the server refuses it.
+ */
+import type { FieldDescription } from './wire/backend.ts';
+import type { Run } from './run.ts';
+import type { MaskOutcome, SessionNames, Statement } from './sql/statement.ts';
+
+/** Under what a text was analysed; any difference makes it void. */
+export interface AnalysisContext {
+  readonly catalog: object;
+  readonly version: number;
+  readonly masks: object;
+  readonly path: string;
+}
+
+export interface Prepared {
+  readonly name: string;
+  readonly text: string;
+  /** Undefined for an empty text. */
+  statement: Statement | undefined;
+  context: AnalysisContext;
+  /** Oids that the client declared, then those that the server told. */
+  types: readonly number[];
+  /** Null: returns no rows. Undefined: not told yet. Formats are all text here. */
+  fields: readonly FieldDescription[] | null | undefined;
+  /** The client was told the fields. */
+  described: boolean;
+  /** Declared by SQL PREPARE. */
+  readonly bySql: boolean;
+  /** The server has it. */
+  confirmed: boolean;
+  /** Number of Syncs sent before its Parse. */
+  readonly batch: number;
+}
+
+export interface Portal {
+  readonly name: string;
+  readonly prepared: Prepared;
+  /** Undefined for an empty text. */
+  readonly run: Run | undefined;
+  readonly resultFormats: readonly number[];
+  fields: readonly FieldDescription[] | null | undefined;
+  confirmed: boolean;
+  readonly batch: number;
+}
+
+export type Undo = () => void;
+
+export class Names implements SessionNames {
+  readonly #statements = new Map<string, Prepared>();
+  readonly #portals = new Map<string, Portal>();
+  readonly #cursors = new Map<string, { readonly masks: MaskOutcome; readonly hold: boolean }>();
+  /** Set when an analysis asked: it must not be kept for other sessions. */
+  asked = false;
+
+  preparedStatement(name: string): Statement | undefined {
+    this.asked = true;
+    return this.#statements.get(name)?.statement;
+  }
+
+  cursor(name: string): { readonly masks: MaskOutcome } | undefined {
+    this.asked = true;
+    const cursor = this.#cursors.get(name);
+    if (cursor) return cursor;
+    const portal = this.#portals.get(name);
+    return portal?.prepared.statement && { masks: portal.prepared.statement.masks };
+  }
+
+  prepared(name: string): Prepared | undefined {
+    return this.#statements.get(name);
+  }
+
+  portal(name: string): Portal | undefined {
+    return this.#portals.get(name);
+  }
+
+  isCursor(name: string): boolean {
+    return this.#cursors.has(name);
+  }
+
+  setPrepared(prepared: Prepared): Undo {
+    return set(this.#statements, prepared.name, prepared);
+  }
+
+  setPortal(portal: Portal): Undo {
+    return set(this.#portals, portal.name, portal);
+  }
+
+  setCursor(name: string, masks: MaskOutcome, hold: boolean): void {
+    this.#cursors.set(name, { masks, hold });
+  }
+
+  removePrepared(name: string): Undo {
+    return remove(this.#statements, name);
+  }
+
+  removePortal(name: string): Undo {
+    return remove(this.#portals, name);
+  }
+
+  removeAllPrepared(): void {
+    this.#statements.clear();
+  }
+
+  removeCursor(name: string | null): void {
+    if (name === null) {
+      this.#cursors.clear();
+      this.#portals.clear();
+    } else {
+      this.#cursors.delete(name);
+      this.#portals.delete(name);
+    }
+  }
+
+  /** No transaction is open any more: its portals are gone, and cursors but those WITH HOLD. */
+  transactionEnded(): void {
+    if (this.#portals.size > 0) this.#portals.clear();
+    if (this.#cursors.size === 0) return;
+    for (const [name, cursor] of this.#cursors) if (!cursor.hold) this.#cursors.delete(name);
+  }
+}
+
+function set<T>(map: Map<string, T>, name: string, value: T): Undo {
+  const before = map.get(name);
+  map.set(name, value);
+  return () => {
+    if (map.get(name) !== value) return;
+    if (before === undefined) map.delete(name);
+    else map.set(name, before);
+  };
+}
+
+function remove<T>(map: Map<string, T>, name: string): Undo {
+  const before = map.get(name);
+  if (before === undefined) return () => undefined;
+  map.delete(name);
+  return () => {
+    if (!map.has(name)) map.set(name, before);
+  };
+}
