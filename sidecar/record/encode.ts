@@ -106,7 +106,7 @@ export class EventEncoder {
     const parameters = known.secret ? sql.parameters.map(() => REDACTED) : sql.parameters;
     return {
       text:
-        `{"kind":"postgres","statement":${statement},"parameters":${parameters.length === 0 ? '[]' : jsonText(parameters)}` +
+        `{"kind":"postgres","statement":${statement},"parameters":${listText(parameters)}` +
         `,"role":${jsonText(sql.role)},"inTransaction":${sql.inTransaction}}`,
       secret: known.secret,
     };
@@ -135,6 +135,12 @@ export class EventEncoder {
     if (operation !== null && this.#secretOperations.has(operation)) return REDACTED;
     return redactSecrets(message).text;
   }
+}
+
+function listText(values: readonly (string | null)[]): string {
+  const [first] = values;
+  if (first === undefined) return '[]';
+  return values.length === 1 ? `[${jsonText(first)}]` : jsonText(values);
 }
 
 function fields<T extends object>(event: T, names: readonly (keyof T & string)[]): string {
