@@ -1,7 +1,9 @@
 /** `Approval`: one held operation, made by the operator, decided by a person. */
 import { conditions, observedGeneration } from './schema/condition.ts';
 import { duration } from './schema/duration.ts';
+import type { Parsed } from './schema/failure.ts';
 import { defineKind } from './schema/kind.ts';
+import { parse } from './schema/parse.ts';
 import { objectName } from './schema/reference.ts';
 import {
   boolean,
@@ -203,11 +205,23 @@ const spec = object(
   ],
 );
 
+const holds = (description: string) => list(description, short('A hold.'), { maxItems: 256 });
+
+const given = object('One of the approvals that are needed, by one person.', {
+  username: required(short('User name.')),
+  uid: optional(short('User id.')),
+  at: required(timestamp('When.')),
+  reason: optional(text('Why.', { maxLength: 1024 })),
+  holds: required(holds('The holds that this satisfies, as policy/rule.')),
+});
+
 const status = object('What became of it.', {
   observedGeneration: optional(observedGeneration),
   phase: required(choice('Where it stands.', APPROVAL_PHASES)),
   decidedBy: optional(decider('Who decided.')),
   decidedAt: optional(timestamp('When it was decided.')),
+  approvals: optional(list('Who has approved so far, when several must.', given, { maxItems: 256 })),
+  awaiting: optional(holds('The holds that still need an approval, as policy/rule.')),
   conditions: optional(conditions(APPROVAL_CONDITIONS, APPROVAL_REASONS)),
 });
 
@@ -278,3 +292,8 @@ export type ApprovalOperation = Static<typeof operation>;
 export type ApprovalEvidence = Static<typeof evidence>;
 export type ApprovalRequirement = Static<typeof requirement>;
 export type Decider = NonNullable<ApprovalStatus['decidedBy']>;
+
+/** Any JSON value in, a Approval with its defaults or all errors out; with `old`, the change from it is checked too. */
+export function parseApproval(input: unknown, old?: Approval): Parsed<Approval> {
+  return parse(approval.schema, input, old);
+}

@@ -1,7 +1,9 @@
 /** `ProtectedConnection`: one protected target, who may come to it, and how it is recorded. */
 import { conditions, observedGeneration } from './schema/condition.ts';
 import { duration } from './schema/duration.ts';
+import type { Parsed } from './schema/failure.ts';
 import { defineKind } from './schema/kind.ts';
+import { parse } from './schema/parse.ts';
 import { keyReference, labelSelector, nameReference } from './schema/reference.ts';
 import {
   boolean,
@@ -381,4 +383,9 @@ export type RowBudget = Static<typeof rowBudget>;
 /** The target's port: as written, or the protocol's usual one. */
 export function targetPort(connection: ProtectedConnectionSpec): number {
   return connection.target.port ?? DEFAULT_PORTS[connection.protocol];
+}
+
+/** Any JSON value in, a ProtectedConnection with its defaults or all errors out. */
+export function parseConnection(input: unknown): Parsed<ProtectedConnection> {
+  return parse(protectedConnection.schema, input);
 }

@@ -1,6 +1,8 @@
 /** The kinds of the core API that manifests may hold: `Secret` and `ConfigMap`. */
+import type { Parsed } from './schema/failure.ts';
 import { metadataSchema, type Metadata } from './schema/kind.ts';
-import { boolean, choice, map, object, optional, required, text, type Static } from './schema/schema.ts';
+import { parse } from './schema/parse.ts';
+import { boolean, choice, map, object, optional, required, text } from './schema/schema.ts';
 
 /** etcd's usual limit on one object. */
 const MAX_VALUE = 1_048_576;
@@ -15,7 +17,7 @@ const encoded = text('base64.', { maxLength: 2 * MAX_VALUE, refine: checkBase64 
 const plain = text('Text.', { maxLength: MAX_VALUE });
 const many = { maxProperties: 1024 } as const;
 
-export const secretSchema = object('A secret.', {
+const secretSchema = object('A secret.', {
   apiVersion: required(choice('Version.', ['v1'])),
   kind: required(choice('The kind.', ['Secret'])),
   metadata: required(metadataSchema),
@@ -25,7 +27,7 @@ export const secretSchema = object('A secret.', {
   stringData: optional(map('Values as text; they win over data.', plain, many)),
 });
 
-export const configMapSchema = object('Settings.', {
+const configMapSchema = object('Settings.', {
   apiVersion: required(choice('Version.', ['v1'])),
   kind: required(choice('The kind.', ['ConfigMap'])),
   metadata: required(metadataSchema),
@@ -47,13 +49,21 @@ export interface ConfigMap {
   readonly data: ReadonlyMap<string, string>;
 }
 
-export function toSecret(parsed: Static<typeof secretSchema>): Secret {
+/** Any JSON value in, a Secret or all errors out; no error says a value. */
+export function parseSecret(input: unknown): Parsed<Secret> {
+  const parsed = parse(secretSchema, input);
+  if (parsed.kind === 'invalid') return parsed;
+  const { metadata, data: encodedData = {}, stringData = {} } = parsed.value;
   const data = new Map<string, Buffer>();
-  for (const [key, value] of Object.entries(parsed.data ?? {})) data.set(key, Buffer.from(value, 'base64'));
-  for (const [key, value] of Object.entries(parsed.stringData ?? {})) data.set(key, Buffer.from(value));
-  return { kind: 'Secret', metadata: parsed.metadata, data };
+  for (const [key, value] of Object.entries(encodedData)) data.set(key, Buffer.from(value, 'base64'));
+  for (const [key, value] of Object.entries(stringData)) data.set(key, Buffer.from(value));
+  return { kind: 'parsed', value: { kind: 'Secret', metadata, data } };
 }
 
-export function toConfigMap(parsed: Static<typeof configMapSchema>): ConfigMap {
-  return { kind: 'ConfigMap', metadata: parsed.metadata, data: new Map(Object.entries(parsed.data ?? {})) };
+/** Any JSON value in, a ConfigMap or all errors out. */
+export function parseConfigMap(input: unknown): Parsed<ConfigMap> {
+  const parsed = parse(configMapSchema, input);
+  if (parsed.kind === 'invalid') return parsed;
+  const { metadata, data = {} } = parsed.value;
+  return { kind: 'parsed', value: { kind: 'ConfigMap', metadata, data: new Map(Object.entries(data)) } };
 }

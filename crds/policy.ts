@@ -1,7 +1,9 @@
 /** `AccessPolicy`: rules that decide operations, and masks on what comes back. */
 import { conditions, observedGeneration } from './schema/condition.ts';
 import { duration } from './schema/duration.ts';
+import type { Parsed } from './schema/failure.ts';
 import { defineKind } from './schema/kind.ts';
+import { parse } from './schema/parse.ts';
 import { objectName } from './schema/reference.ts';
 import { COLUMN_PATTERN, checkColumnName } from './column.ts';
 import {
@@ -270,3 +272,8 @@ export type PolicySubject = Static<typeof subject>;
 export type PolicyRule = Static<typeof rule>;
 export type PolicyHold = Static<typeof hold>;
 export type PolicyMask = Static<typeof mask>;
+
+/** Any JSON value in, a AccessPolicy with its defaults or all errors out. */
+export function parsePolicy(input: unknown): Parsed<AccessPolicy> {
+  return parse(accessPolicy.schema, input);
+}

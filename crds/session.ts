@@ -1,6 +1,8 @@
 /** `Session`: one run on one connection, from the first byte to revocation. */
 import { conditions, observedGeneration } from './schema/condition.ts';
+import type { Parsed } from './schema/failure.ts';
 import { defineKind } from './schema/kind.ts';
+import { parse } from './schema/parse.ts';
 import { objectName } from './schema/reference.ts';
 import {
   choice,
@@ -123,3 +125,8 @@ export const session = defineKind({
 export type Session = Static<typeof session.schema>;
 export type SessionSpec = Static<typeof spec>;
 export type SessionStatus = Static<typeof status>;
+
+/** Any JSON value in, a Session with its defaults or all errors out; with `old`, the change from it is checked too. */
+export function parseSession(input: unknown, old?: Session): Parsed<Session> {
+  return parse(session.schema, input, old);
+}

@@ -1,0 +1,71 @@
+/** One YAML or JSON file to its documents: plain values that remember where they came from. */
+import { LineCounter, parseAllDocuments, type Document } from 'yaml';
+import type { ManifestFile } from './folder.ts';
+import type { Locator, ManifestError } from './location.ts';
+import { documentLocator, locationOf, type Source } from './locator.ts';
+import { startOf, valueOf, type NodeError } from './value.ts';
+
+export interface ManifestDocument {
+  readonly value: unknown;
+  readonly locator: Locator;
+}
+
+export interface ParsedFile {
+  readonly documents: readonly ManifestDocument[];
+  /** Of syntax: what such a document would have said is unknown, and it is left out. */
+  readonly errors: readonly ManifestError[];
+}
+
+/** Never throws. */
+export function parseFile({ file, text }: ManifestFile): ParsedFile {
+  const source: Source = { file, text, lines: new LineCounter() };
+  try {
+    const documents = parseAllDocuments(text, {
+      version: '1.2',
+      merge: false,
+      // The library's own check takes quadratic time; value.ts has one.
+      uniqueKeys: false,
+      prettyErrors: false,
+      logLevel: 'silent',
+      lineCounter: source.lines,
+    });
+    const results = Array.from(documents, (document) => readDocument(source, document));
+    return {
+      documents: results.flatMap((result) => result.documents),
+      errors: results.flatMap((result) => result.errors),
+    };
+  } catch {
+    return {
+      documents: [],
+      errors: [{ file, line: 0, column: 0, path: '', message: 'cannot be parsed as YAML' }],
+    };
+  }
+}
+
+function readDocument(source: Source, document: Document): ParsedFile {
+  // A document of comments only is none.
+  if (document.contents === null && document.errors.length === 0) return { documents: [], errors: [] };
+  const syntax = syntaxErrors(document);
+  if (syntax.length > 0) return { documents: [], errors: syntax.map((error) => errorAt(source, error)) };
+  const result = valueOf(document);
+  if (result.kind === 'invalid') {
+    return { documents: [], errors: result.errors.map((error) => errorAt(source, error)) };
+  }
+  return { documents: [{ value: result.value, locator: documentLocator(source, document) }], errors: [] };
+}
+
+/** Warnings count: they say that the library guessed (an unknown tag, a directive). */
+function syntaxErrors(document: Document): readonly NodeError[] {
+  const errors = [...document.errors, ...document.warnings];
+  // Too deep for the library, which then reports the same at each level.
+  const overflow = errors.find(({ message }) => message.includes('call stack'));
+  if (overflow !== undefined) {
+    const offset = document.contents === null ? 0 : startOf(document.contents);
+    return [{ offset, message: 'is nested too deeply' }];
+  }
+  return errors.map(({ message, pos }) => ({ offset: pos[0], message }));
+}
+
+function errorAt(source: Source, { offset, message }: NodeError): ManifestError {
+  return { ...locationOf(source, offset), path: '', message };
+}

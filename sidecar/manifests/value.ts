@@ -1,0 +1,90 @@
+/** A YAML node to a plain value, strictly: what JSON could not say, or says twice, is refused. */
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  type Document,
+  type Node,
+  type Pair,
+  type YAMLMap,
+  type YAMLSeq,
+} from 'yaml';
+
+/** Uses of aliases in one document, repeated ones counted: more is a bomb, or nothing that a person wrote. */
+const MAX_ALIASES = 64;
+const MAX_DEPTH = 64;
+
+export interface NodeError {
+  /** Offset into the file, in UTF-16 units. */
+  readonly offset: number;
+  readonly message: string;
+}
+
+export type NodeValue =
+  | { readonly kind: 'value'; readonly value: unknown }
+  | { readonly kind: 'invalid'; readonly errors: readonly NodeError[] };
+
+interface Walk {
+  readonly document: Document;
+  readonly errors: NodeError[];
+  aliases: number;
+}
+
+export function valueOf(document: Document): NodeValue {
+  const walk: Walk = { document, errors: [], aliases: 0 };
+  const value = nodeValue(walk, document.contents, 0);
+  return walk.errors.length === 0 ? { kind: 'value', value } : { kind: 'invalid', errors: walk.errors };
+}
+
+function nodeValue(walk: Walk, node: unknown, depth: number): unknown {
+  if (node === null || node === undefined) return null;
+  if (isScalar(node)) return node.value;
+  if (depth > MAX_DEPTH) return fail(walk, node, `is nested deeper than ${MAX_DEPTH} levels`);
+  if (isAlias(node)) {
+    walk.aliases += 1;
+    if (walk.aliases === MAX_ALIASES + 1) fail(walk, node, `more than ${MAX_ALIASES} uses of aliases`);
+    if (walk.aliases > MAX_ALIASES) return null;
+    return nodeValue(walk, node.resolve(walk.document), depth + 1);
+  }
+  if (isMap(node)) return mapValue(walk, node, depth);
+  if (isSeq(node)) return listValue(walk, node, depth);
+  return fail(walk, node, 'is not understood');
+}
+
+function listValue(walk: Walk, list: YAMLSeq, depth: number): unknown {
+  return list.items.map((item) => nodeValue(walk, item, depth + 1));
+}
+
+function mapValue(walk: Walk, map: YAMLMap, depth: number): unknown {
+  const entries = new Map<string, unknown>();
+  for (const pair of map.items) {
+    const key = keyOf(pair);
+    if (key === null) fail(walk, pair.key, 'a key must be a string: put it in quotes');
+    else if (entries.has(key)) fail(walk, pair.key, `the key ${JSON.stringify(key)} is there already`);
+    else entries.set(key, nodeValue(walk, pair.value, depth + 1));
+  }
+  // fromEntries defines own properties: a key like __proto__ is only a key.
+  return Object.fromEntries(entries);
+}
+
+/** Null when it is not a string. */
+export function keyOf(pair: Pair): string | null {
+  return isScalar(pair.key) && typeof pair.key.value === 'string' ? pair.key.value : null;
+}
+
+/** Offset at which a node begins. */
+export function startOf(node: Node): number {
+  return node.range?.[0] ?? 0;
+}
+
+function fail(walk: Walk, node: unknown, message: string): null {
+  const offset = typeof node === 'object' && node !== null && 'range' in node ? rangeStart(node.range) : 0;
+  walk.errors.push({ offset, message });
+  return null;
+}
+
+function rangeStart(range: unknown): number {
+  const start: unknown = Array.isArray(range) ? range[0] : 0;
+  return typeof start === 'number' ? start : 0;
+}
