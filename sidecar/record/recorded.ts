@@ -27,6 +27,7 @@ import {
 } from './event.ts';
 import { counts, durability } from './documents.ts';
 import { RecordingError } from './recording-error.ts';
+import { ReferenceWindow } from './reference-window.ts';
 import { parseJson } from './sealed.ts';
 import {
   array,
@@ -255,14 +256,11 @@ const policyChange = object<PolicyChanged>({
 });
 const sessionEnd = object<SessionEnd>({ kind: oneOf('session-end'), reason: string, counts });
 
-/** Statements and columns that may be named again are kept up to these many characters and entries a session. */
-const MAX_KEPT = 128 * 1024 * 1024;
-
 /** Reads the lines of one session in order, and resolves what names an earlier event. */
 export class EventParser {
   readonly #statements = new Map<number, StoredStatement>();
   readonly #columns = new Map<number, readonly RecordedColumn[]>();
-  #kept = 0;
+  readonly #window = new ReferenceWindow();
 
   parse(line: string): RecordedEvent {
     const { n, prev, at, ...rest } = record(parseJson(line, 'the event'), 'the event');
@@ -304,8 +302,10 @@ export class EventParser {
     if (stored.facts.kind === 'unknown') return { ...stored, facts: stored.facts, redacted: false };
     const { parameters, role, inTransaction } = stored.facts;
     const found = resolve(stored.facts.statement, this.#statements);
-    if (typeof stored.facts.statement !== 'number')
-      this.#keep(this.#statements, n, found, found.text.length + 1000);
+    if (typeof stored.facts.statement !== 'number') {
+      if (this.#window.addStatement(found)) this.#forget();
+      this.#statements.set(n, found);
+    }
     const resolved: Facts = { kind: 'postgres', sql: { statement: found, parameters, role, inTransaction } };
     return { ...stored, facts: resolved, redacted: found.redacted };
   }
@@ -313,24 +313,19 @@ export class EventParser {
   #rows(value: Readonly<Record<string, unknown>>, n: number): RowsReturned {
     const stored = storedRows(value, '');
     const found = resolve(stored.columns, this.#columns);
-    if (typeof stored.columns !== 'number') this.#keep(this.#columns, n, found, found.length * 200);
+    if (typeof stored.columns !== 'number') {
+      if (this.#window.addColumns(found)) this.#forget();
+      this.#columns.set(n, found);
+    }
     if (stored.rows.some((row) => row.length !== found.length)) {
       throw new RecordingError('format', 'a row has another number of values than there are columns');
     }
     return { ...stored, columns: found };
   }
 
-  #keep<T>(kept: Map<number, T>, n: number, item: T, size: number): void {
-    this.#kept += size;
-    if (this.#kept > MAX_KEPT) this.#forgetOldest();
-    kept.set(n, item);
-  }
-
-  /** Far more than any client has in use: what is named again after this shows as an error, and memory stays bounded. */
-  #forgetOldest(): void {
+  #forget(): void {
     this.#statements.clear();
     this.#columns.clear();
-    this.#kept = 0;
   }
 }
 
