@@ -46,7 +46,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** PostgreSQL refuses to run as root; there, Debian's or our own `postgres` user runs it. */
-async function serverUser(): Promise<{ uid: number; gid: number } | undefined> {
+export async function serverUser(): Promise<{ uid: number; gid: number } | undefined> {
   if (userInfo().uid !== 0) return undefined;
   const find = async () => (await run('id', ['-u', 'postgres'])).stdout.trim();
   let uid: string;
