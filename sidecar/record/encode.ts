@@ -25,6 +25,7 @@ import type {
 } from './event.ts';
 import { jsonText } from './json-text.ts';
 import { redactSecrets, REDACTED } from './redact.ts';
+import { ReferenceWindow } from './reference-window.ts';
 
 interface KnownStatement {
   /** Number of the event that has it in full. */
@@ -38,8 +39,9 @@ const SECRET_COMMAND = /\b(?:create|alter)\s+(?:role|user|group|server|subscript
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export class EventEncoder {
-  readonly #statements = new WeakMap<SqlStatementFacts, KnownStatement>();
-  readonly #columns = new WeakMap<readonly RecordedColumn[], number>();
+  #statements = new WeakMap<SqlStatementFacts, KnownStatement>();
+  #columns = new WeakMap<readonly RecordedColumn[], number>();
+  readonly #window = new ReferenceWindow();
   /** Operations that carry a secret: what servers say about them may repeat it. */
   readonly #secretOperations = new Set<number>();
 
@@ -99,6 +101,7 @@ export class EventEncoder {
       const full = statementText(sql.statement);
       statement = full.text;
       known = { event: n, secret: full.secret };
+      if (this.#window.addStatement({ text: full.shown, tables: sql.statement.tables })) this.#forget();
       this.#statements.set(sql.statement, known);
     } else {
       statement = String(known.event);
@@ -126,9 +129,17 @@ export class EventEncoder {
 
   #rows(event: RowsReturned, n: number): string {
     const known = this.#columns.get(event.columns);
-    if (known === undefined) this.#columns.set(event.columns, n);
+    if (known === undefined) {
+      if (this.#window.addColumns(event.columns)) this.#forget();
+      this.#columns.set(event.columns, n);
+    }
     const columns = known ?? jsonText(event.columns.map(({ name, type }) => ({ name, type })));
     return `,"operation":${event.operation},"columns":${columns},"rows":${jsonText(event.rows)}`;
+  }
+
+  #forget(): void {
+    this.#statements = new WeakMap();
+    this.#columns = new WeakMap();
   }
 
   #said(operation: number | null, message: string): string {
@@ -152,7 +163,15 @@ function fields<T extends object>(event: T, names: readonly (keyof T & string)[]
   return text;
 }
 
-function statementText(statement: SqlStatementFacts): { readonly text: string; readonly secret: boolean } {
+interface StatementText {
+  /** JSON of all facts. */
+  readonly text: string;
+  /** The statement's own text in it. */
+  readonly shown: string;
+  readonly secret: boolean;
+}
+
+function statementText(statement: SqlStatementFacts): StatementText {
   const { verb, effects, tables, columns, functions, hasWhere, fingerprint } = statement;
   const redacted = redactSecrets(
     statement.text,
@@ -169,10 +188,8 @@ function statementText(statement: SqlStatementFacts): { readonly text: string; r
   };
   // The fingerprint and digest of a text with a secret could serve to try guesses at it.
   const print = redacted.secret ? '' : fingerprint;
-  return {
-    text: jsonText({ ...facts, fingerprint: print, redacted: redacted.secret }),
-    secret: redacted.secret,
-  };
+  const text = jsonText({ ...facts, fingerprint: print, redacted: redacted.secret });
+  return { text, shown: redacted.text, secret: redacted.secret };
 }
 
 function unknownFacts(facts: UnknownFacts): { readonly text: string; readonly secret: boolean } {
