@@ -293,7 +293,7 @@ export type ApprovalEvidence = Static<typeof evidence>;
 export type ApprovalRequirement = Static<typeof requirement>;
 export type Decider = NonNullable<ApprovalStatus['decidedBy']>;
 
-/** Any JSON value in, a Approval with its defaults or all errors out; with `old`, the change from it is checked too. */
+/** Any JSON value in, an Approval with its defaults or all errors out; with `old`, the change from it is checked too. */
 export function parseApproval(input: unknown, old?: Approval): Parsed<Approval> {
   return parse(approval.schema, input, old);
 }

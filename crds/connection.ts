@@ -275,7 +275,6 @@ const limits = object('Bounds on what one session can take up.', {
     integer('Largest message of the protocol that is accepted.', { minimum: 1024, maximum: 1_073_741_824 }),
     67_108_864,
   ),
-  maxSessions: defaulted(integer('Sessions at a time.', { minimum: 1, maximum: 10_000 }), 100),
   maxPendingApprovals: defaulted(
     integer('Approvals of one session that may be pending at a time; further holds are refused.', {
       minimum: 0,

@@ -273,7 +273,7 @@ export type PolicyRule = Static<typeof rule>;
 export type PolicyHold = Static<typeof hold>;
 export type PolicyMask = Static<typeof mask>;
 
-/** Any JSON value in, a AccessPolicy with its defaults or all errors out. */
+/** Any JSON value in, an AccessPolicy with its defaults or all errors out. */
 export function parsePolicy(input: unknown): Parsed<AccessPolicy> {
   return parse(accessPolicy.schema, input);
 }
