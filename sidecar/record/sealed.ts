@@ -4,11 +4,11 @@
  *     {"format":"sidewarden-recording/1","kind":"head",…}
  *     {"algorithm":"Ed25519","key":"<key id>","signature":"<base64url>"}
  */
-import { verify, type KeyObject } from 'node:crypto';
+import { verify } from 'node:crypto';
 import { jsonText } from './json-text.ts';
 import { RecordingError } from './recording-error.ts';
 import { object, oneOf, string } from './shape.ts';
-import type { RecordingSigner } from './signer.ts';
+import type { RecordingSigner, TrustedKey } from './signer.ts';
 
 export const FORMAT = 'sidewarden-recording/1';
 /** Keeps these signatures apart from any other use of the key. */
@@ -19,12 +19,6 @@ export interface Sealed {
   readonly payload: string;
   readonly keyId: string;
   readonly signature: string;
-}
-
-/** A public key that signatures are checked with. */
-export interface TrustedKey {
-  readonly keyId: string;
-  readonly key: KeyObject;
 }
 
 const readSignature = object({ algorithm: oneOf('Ed25519'), key: string, signature: string });

@@ -14,6 +14,7 @@ import { RecordingError } from './recording-error.ts';
 export interface RecordingSigner {
   /** SHA-256 of the public key (SPKI, DER), base64url. */
   readonly keyId: string;
+  readonly publicKey: KeyObject;
   sign(bytes: Uint8Array): Uint8Array;
 }
 
@@ -34,17 +35,24 @@ export async function loadSigner(state: string): Promise<RecordingSigner> {
 }
 
 export function signerOf(key: KeyObject): RecordingSigner {
-  return { keyId: keyIdOf(createPublicKey(key)), sign: (bytes) => sign(null, bytes, key) };
+  const publicKey = createPublicKey(key);
+  return { keyId: keyIdOf(publicKey), publicKey, sign: (bytes) => sign(null, bytes, key) };
 }
 
-export function keyIdOf(publicKey: KeyObject): string {
+function keyIdOf(publicKey: KeyObject): string {
   return createHash('sha256')
     .update(publicKey.export({ format: 'der', type: 'spki' }))
     .digest('base64url');
 }
 
+/** A public key that signatures are checked with. */
+export interface TrustedKey {
+  readonly keyId: string;
+  readonly key: KeyObject;
+}
+
 /** Reads a public key (PEM, Ed25519) for offline checks. */
-export async function loadPublicKey(path: string): Promise<KeyObject> {
+export async function loadTrustedKey(path: string): Promise<TrustedKey> {
   const pem = await readFile(path).catch((cause: unknown) => {
     throw new RecordingError('key', `cannot read the key ${path}`, cause);
   });
@@ -55,7 +63,7 @@ export async function loadPublicKey(path: string): Promise<KeyObject> {
     throw new RecordingError('key', `${path} is not a public key in PEM form`, cause);
   }
   if (key.asymmetricKeyType !== 'ed25519') throw new RecordingError('key', `${path} is not an Ed25519 key`);
-  return key;
+  return { keyId: keyIdOf(key), key };
 }
 
 function parsePrivateKey(pem: Buffer, path: string): KeyObject {

@@ -1,4 +1,4 @@
-import type { OperationCompleted, OperationDecided, RecordingEvent, SessionCounts } from './event.ts';
+import type { OperationDecided, RecordingEvent, SessionCounts } from './event.ts';
 
 /** Counts what a session did. */
 export class Tally {
@@ -6,14 +6,18 @@ export class Tally {
   #rows = 0;
   readonly #decisions = { allow: 0, deny: 0, hold: 0, refuse: 0 };
 
-  add(event: Pick<RecordingEvent, 'kind'> | OperationDecided | OperationCompleted): void {
-    if ('decision' in event) this.decided(event.decision.kind);
-    else if ('rowsNotRecorded' in event) this.#rows += event.rows;
+  add(event: RecordingEvent): void {
+    if (event.kind === 'decision') this.decided(event.decision.kind);
+    else if (event.kind === 'complete') this.returned(event.rows);
   }
 
   decided(kind: OperationDecided['decision']['kind']): void {
     this.#operations++;
     this.#decisions[kind]++;
+  }
+
+  returned(rows: number): void {
+    this.#rows += rows;
   }
 
   counts(): SessionCounts {

@@ -9,9 +9,10 @@
 import { HEADER_FILE, MANIFEST_FILE, MAX_DOCUMENT, payloadHash } from './documents.ts';
 import { readHead, readHeader, readManifest, type Head, type Header, type Manifest } from './documents.ts';
 import { RecordingError } from './recording-error.ts';
-import { checkSeal, parseJson, parseSealed, type TrustedKey } from './sealed.ts';
+import { checkSeal, parseJson, parseSealed } from './sealed.ts';
 import { headName, liveName, storedName, type SegmentEntry } from './segment.ts';
 import type { Reader } from './shape.ts';
+import type { TrustedKey } from './signer.ts';
 import { readWhole, type RecordingStore } from './store.ts';
 import { verifySegment, type SegmentProblem } from './verify-segment.ts';
 
@@ -77,6 +78,12 @@ export async function verifyRecording(
   }
 }
 
+const SEGMENT_FILE = /^(\d{6,9})\.(?:jsonl|jsonl\.zst|head\.json)$/;
+
+function isRecordingFile(name: string): boolean {
+  return SEGMENT_FILE.test(name) || name === MANIFEST_FILE;
+}
+
 class Verifier {
   readonly #store: RecordingStore;
   readonly #session: string;
@@ -95,6 +102,7 @@ class Verifier {
   async run(): Promise<Verification> {
     const names = new Set(await this.#store.list(this.#session));
     const header = await this.#document<Header>(HEADER_FILE, readHeader, 1);
+    if (header === undefined && !names.values().some(isRecordingFile)) return this.#unfinished(names, 0);
     if (header === undefined) throw new Tampered(HEADER_FILE, 1, 'the header is missing');
     this.#digest = header.hash;
     // A wrong manifest is told after the events: theirs is the earlier fault.
@@ -147,6 +155,13 @@ class Verifier {
   ): Promise<number> {
     const first = this.#events + 1;
     const file = names.has(storedName(segment)) ? storedName(segment) : liveName(segment);
+    if (expected !== undefined && names.has(liveName(segment))) {
+      throw new Tampered(
+        liveName(segment),
+        first,
+        'an unsigned copy lies where only the signed segment may be',
+      );
+    }
     const head = await this.#head(segment, first, expected);
     const outcome = await verifySegment(this.#store, this.#session, {
       name: file,
@@ -226,7 +241,7 @@ class Verifier {
   /** Segments beyond a gap or beyond the manifest. */
   #refuseLater(names: ReadonlySet<string>, from: number): void {
     for (const name of names) {
-      const segment = /^(\d{6,9})\.(?:jsonl|jsonl\.zst|head\.json)$/.exec(name)?.[1];
+      const segment = SEGMENT_FILE.exec(name)?.[1];
       if (segment === undefined || Number(segment) < from) continue;
       throw new Tampered(
         name,
