@@ -9,6 +9,8 @@ export interface Column {
   readonly generatedFrom: readonly number[];
 }
 
+export type ReferentialAction = 'refuse' | 'cascade' | 'set-null' | 'set-default';
+
 export interface Constraint {
   readonly kind: 'primary' | 'unique' | 'check' | 'foreign' | 'exclusion' | 'index-expression';
   readonly name: string;
@@ -54,6 +56,9 @@ export interface Relation {
     readonly relation: number;
     readonly columns: readonly number[];
     readonly referenced: readonly number[];
+    /** What a DELETE or a change of the key here does over there. */
+    readonly onDelete: ReferentialAction;
+    readonly onUpdate: ReferentialAction;
   }[];
 }
 
