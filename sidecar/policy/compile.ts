@@ -21,7 +21,13 @@ export interface CompiledRule {
   readonly message: string | undefined;
   readonly hint: string | undefined;
   /** Of rules that hold, and of no other. */
-  readonly hold: HoldRequirement | undefined;
+  readonly hold: CompiledHold | undefined;
+}
+
+interface CompiledHold {
+  readonly requirement: HoldRequirement;
+  /** Equal for equal sets of approvers. */
+  readonly approversKey: string;
 }
 
 export interface CompiledPolicy {
@@ -113,13 +119,16 @@ function compileRule(
   return { ref, action, when, program: result.program, message, hint, hold };
 }
 
-function holdOf(rule: RuleRef, spec: PolicyRule): HoldRequirement | undefined {
+function holdOf(rule: RuleRef, spec: PolicyRule): CompiledHold | undefined {
   if (spec.action !== 'Hold' || spec.hold === undefined) return undefined;
   const { approvers, timeout, inTransaction } = spec.hold;
-  return Object.freeze({
+  const users = [...new Set(approvers.users)].sort();
+  const groups = [...new Set(approvers.groups)].sort();
+  const requirement = Object.freeze({
     rule,
-    approvers: Object.freeze({ users: [...approvers.users].sort(), groups: [...approvers.groups].sort() }),
+    approvers: Object.freeze({ users, groups }),
     timeout: milliseconds(timeout),
     inTransaction,
   });
+  return { requirement, approversKey: JSON.stringify([users, groups]) };
 }

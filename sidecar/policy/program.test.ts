@@ -231,10 +231,11 @@ describe('evaluation', () => {
 
 test('dependence is judged conservatively', () => {
   const table: readonly (readonly [string, string])[] = [
-    ['sql.verb == "SELECT"', 'static'],
-    ['identity.username == "x" && connection.name == "y"', 'static'],
-    ['sql.tables.exists(t, t.name == "x")', 'static'],
+    ['sql.verb == "SELECT"', 'shape'],
+    ['identity.username == "x" && connection.name == "y"', 'shape'],
+    ['sql.tables.exists(t, t.name == "x")', 'shape'],
     ['sql.parameters.size() == 0', 'dynamic'],
+    ['sql.verb == "X" && sql.text.contains("y")', 'text'],
     ['has(sql.role)', 'dynamic'],
     ['sql.verb == "X" && sql.inTransaction', 'dynamic'],
     ['now > timestamp("2026-01-01T00:00:00Z")', 'dynamic'],

@@ -181,6 +181,30 @@ describe('memo', () => {
     }
   });
 
+  test('statements alike in all but one fact are not confused', () => {
+    const verbs = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'];
+    const rules = [
+      ...verbs.map((verb) =>
+        rule(verb, `sql.verb == "${verb}" && sql.tables.exists(t, t.name == "a")`, 'Allow'),
+      ),
+      rule('text', 'sql.text.contains("secret")', 'Deny'),
+      rule('indirect', 'sql.tables.exists(t, t.indirect)', 'Hold'),
+    ];
+    const subject = session(policy('p', { rules }));
+    const kind = (verb: string, name: string, text: string, indirect = false) => {
+      const tables = [{ name, access: ['read' as const], indirect }];
+      return subject.decide(sqlFacts({ statement: statement({ verb, tables, text }) }), NOW).kind;
+    };
+    for (let round = 0; round < 2; round++) {
+      for (const verb of verbs) {
+        assert.equal(kind(verb, 'a', `1${round}`), 'allow');
+        assert.equal(kind(verb, 'b', `1${round}`), 'deny');
+        assert.equal(kind(verb, 'a', 'secret'), 'deny');
+        assert.equal(kind(verb, 'a', `1${round}`, true), 'hold');
+      }
+    }
+  });
+
   test('the time counts', () => {
     const later = session(
       policy('p', { rules: [allow, rule('late', 'now > timestamp("2026-11-21T12:00:00Z")', 'Deny')] }),

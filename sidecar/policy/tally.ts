@@ -90,9 +90,11 @@ export function requirementsOf(holds: readonly CompiledRule[]): readonly HoldReq
   const byApprovers = new Map<string, HoldRequirement>();
   for (const { hold } of holds) {
     if (hold === undefined) continue;
-    const key = JSON.stringify([hold.approvers.users, hold.approvers.groups]);
-    const known = byApprovers.get(key);
-    byApprovers.set(key, known === undefined ? hold : stricter(known, hold));
+    const known = byApprovers.get(hold.approversKey);
+    byApprovers.set(
+      hold.approversKey,
+      known === undefined ? hold.requirement : stricter(known, hold.requirement),
+    );
   }
   return [...byApprovers.values()];
 }
