@@ -22,12 +22,12 @@ export function parse<T>(schema: Schema<T>, input: unknown, old?: T): Parsed<T> 
   return { kind: 'parsed', value: value as T };
 }
 
-/** Undefined when there are findings in it. */
+/** Undefined when something in it has not the shape of its type. */
 function parseNode(node: Node, input: unknown, old: unknown, path: Path, findings: Findings): unknown {
   if (input === null && node.nullable === true) return null;
-  const before = findings.errors.length;
+  const before = findings.malformed;
   const value = parseKind(node, input, old, path, findings);
-  if (findings.errors.length > before) return undefined;
+  if (findings.malformed > before) return undefined;
   checkRules(node, value, old, path, findings);
   return value;
 }
@@ -52,10 +52,10 @@ function parseKind(node: Node, input: unknown, old: unknown, path: Path, finding
 }
 
 function parseList(node: ListNode, input: unknown, path: Path, findings: Findings): unknown {
-  if (!Array.isArray(input)) return findings.add(path, `must be a list, not ${describe(input)}`);
+  if (!Array.isArray(input)) return findings.refuse(path, `must be a list, not ${describe(input)}`);
   if (input.length < (node.minItems ?? 0))
-    findings.add(path, `must have at least ${node.minItems ?? 0} item(s)`);
-  if (input.length > node.maxItems) return findings.add(path, `must have at most ${node.maxItems} items`);
+    findings.refuse(path, `must have at least ${node.minItems ?? 0} item(s)`);
+  if (input.length > node.maxItems) return findings.refuse(path, `must have at most ${node.maxItems} items`);
   const items = input.map((item, index) =>
     parseNode(node.items, item, undefined, [...path, index], findings),
   );
@@ -83,10 +83,10 @@ function checkUnique(
 }
 
 function parseMap(node: MapNode, input: unknown, path: Path, findings: Findings): unknown {
-  if (!isJson(input)) return findings.add(path, `must be an object, not ${describe(input)}`);
+  if (!isJson(input)) return findings.refuse(path, `must be an object, not ${describe(input)}`);
   const entries = Object.entries(input);
   if (entries.length > node.maxProperties) {
-    return findings.add(path, `must have at most ${node.maxProperties} entries`);
+    return findings.refuse(path, `must have at most ${node.maxProperties} entries`);
   }
   // fromEntries defines own properties: a key like __proto__ is only a key.
   return Object.fromEntries(
@@ -95,14 +95,14 @@ function parseMap(node: MapNode, input: unknown, path: Path, findings: Findings)
 }
 
 function parseFree(_node: FreeNode, input: unknown, path: Path, findings: Findings): unknown {
-  if (!isJson(input)) return findings.add(path, `must be an object, not ${describe(input)}`);
+  if (!isJson(input)) return findings.refuse(path, `must be an object, not ${describe(input)}`);
   return copyFree(input, path, 0, findings);
 }
 
 function copyFree(input: unknown, path: Path, depth: number, findings: Findings): unknown {
   if (typeof input !== 'object' || input === null) return input;
   if (depth > MAX_FREE_DEPTH)
-    return findings.add(path, `must not be nested deeper than ${MAX_FREE_DEPTH} levels`);
+    return findings.refuse(path, `must not be nested deeper than ${MAX_FREE_DEPTH} levels`);
   if (Array.isArray(input)) {
     return input.map((item, index) => copyFree(item, [...path, index], depth + 1, findings));
   }
@@ -118,9 +118,9 @@ function parseObject(
   path: Path,
   findings: Findings,
 ): unknown {
-  if (!isJson(input)) return findings.add(path, `must be an object, not ${describe(input)}`);
+  if (!isJson(input)) return findings.refuse(path, `must be an object, not ${describe(input)}`);
   for (const key of Object.keys(input)) {
-    if (!Object.hasOwn(node.fields, key)) findings.add([...path, key], unknownField(key, node), 'key');
+    if (!Object.hasOwn(node.fields, key)) findings.refuse([...path, key], unknownField(key, node), 'key');
   }
   const entries = Object.entries(node.fields).map(([name, field]): [string, unknown] => {
     const present = Object.hasOwn(input, name) ? input[name] : undefined;
@@ -135,7 +135,7 @@ function parseField(field: FieldNode, input: unknown, old: unknown, path: Path, 
   if (!absent) return parseNode(field.schema, input, old, path, findings);
   switch (field.presence) {
     case 'required':
-      return findings.add(path, 'is required');
+      return findings.refuse(path, 'is required');
     case 'default':
       return parseNode(field.schema, field.value, old, path, findings);
     case 'optional':

@@ -6,9 +6,9 @@ import type { BooleanNode, IntegerNode, StringNode } from './schema.ts';
 const DATE_TIME = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$/u;
 
 export function parseString(node: StringNode, input: unknown, path: Path, findings: Findings): unknown {
-  if (typeof input !== 'string') return findings.add(path, `must be a string, not ${describe(input)}`);
+  if (typeof input !== 'string') return findings.refuse(path, `must be a string, not ${describe(input)}`);
   const complaint = complainOfString(node, input);
-  return complaint === null ? input : findings.add(path, complaint);
+  return complaint === null ? input : findings.refuse(path, complaint);
 }
 
 function complainOfString(node: StringNode, value: string): string | null {
@@ -46,16 +46,17 @@ function complainOfContent(node: StringNode, value: string): string | null {
 }
 
 export function parseInteger(node: IntegerNode, input: unknown, path: Path, findings: Findings): unknown {
-  if (typeof input !== 'number') return findings.add(path, `must be an integer, not ${describe(input)}`);
-  if (!Number.isSafeInteger(input)) return findings.add(path, 'must be an integer');
+  if (typeof input !== 'number') return findings.refuse(path, `must be an integer, not ${describe(input)}`);
+  if (!Number.isSafeInteger(input)) return findings.refuse(path, 'must be an integer');
   if (input < node.minimum || input > node.maximum) {
-    return findings.add(path, `must be between ${node.minimum} and ${node.maximum}`);
+    return findings.refuse(path, `must be between ${node.minimum} and ${node.maximum}`);
   }
   return input === 0 ? 0 : input;
 }
 
 export function parseBoolean(_node: BooleanNode, input: unknown, path: Path, findings: Findings): unknown {
-  if (typeof input !== 'boolean') return findings.add(path, `must be true or false, not ${describe(input)}`);
+  if (typeof input !== 'boolean')
+    return findings.refuse(path, `must be true or false, not ${describe(input)}`);
   return input;
 }
 

@@ -1,9 +1,9 @@
 /** One YAML or JSON file to its documents: plain values that remember where they came from. */
-import { LineCounter, parseAllDocuments, type Document } from 'yaml';
+import { isScalar, LineCounter, parseAllDocuments, type Document } from 'yaml';
 import type { ManifestFile } from './folder.ts';
 import type { Locator, ManifestError } from './location.ts';
 import { documentLocator, locationOf, type Source } from './locator.ts';
-import { startOf, valueOf, type NodeError } from './value.ts';
+import { startOf, valueOf, type NodeError, type NodeValue } from './value.ts';
 
 export interface ManifestDocument {
   readonly value: unknown;
@@ -44,23 +44,25 @@ export function parseFile({ file, text }: ManifestFile): ParsedFile {
 
 function readDocument(source: Source, document: Document): ParsedFile {
   // A document of comments only is none.
-  if (document.contents === null && document.errors.length === 0) return { documents: [], errors: [] };
-  const syntax = syntaxErrors(document);
-  if (syntax.length > 0) return { documents: [], errors: syntax.map((error) => errorAt(source, error)) };
-  const result = valueOf(document);
+  if (isEmpty(document)) return { documents: [], errors: [] };
+  const syntax = document.errors.length > 0 ? syntaxErrors(document) : [];
+  const result: NodeValue = syntax.length > 0 ? { kind: 'invalid', errors: syntax } : valueOf(document);
   if (result.kind === 'invalid') {
     return { documents: [], errors: result.errors.map((error) => errorAt(source, error)) };
   }
   return { documents: [{ value: result.value, locator: documentLocator(source, document) }], errors: [] };
 }
 
-/** Warnings count: they say that the library guessed (an unknown tag, a directive). */
-function syntaxErrors(document: Document): readonly NodeError[] {
-  const errors = [...document.errors, ...document.warnings];
+function isEmpty({ contents, errors }: Document): boolean {
+  if (errors.length > 0) return false;
+  return contents === null || (isScalar(contents) && contents.value === null && contents.source === '');
+}
+
+function syntaxErrors({ contents, errors }: Document): readonly NodeError[] {
   // Too deep for the library, which then reports the same at each level.
   const overflow = errors.find(({ message }) => message.includes('call stack'));
   if (overflow !== undefined) {
-    const offset = document.contents === null ? 0 : startOf(document.contents);
+    const offset = contents === null ? 0 : startOf(contents);
     return [{ offset, message: 'is nested too deeply' }];
   }
   return errors.map(({ message, pos }) => ({ offset: pos[0], message }));

@@ -1,6 +1,7 @@
 /** A YAML node to a plain value, strictly: what JSON could not say, or says twice, is refused. */
 import {
   isAlias,
+  isCollection,
   isMap,
   isScalar,
   isSeq,
@@ -39,17 +40,27 @@ export function valueOf(document: Document): NodeValue {
 
 function nodeValue(walk: Walk, node: unknown, depth: number): unknown {
   if (node === null || node === undefined) return null;
+  if (hasForeignTag(node)) return fail(walk, node, 'has a tag that is not one of JSON');
   if (isScalar(node)) return node.value;
   if (depth > MAX_DEPTH) return fail(walk, node, `is nested deeper than ${MAX_DEPTH} levels`);
   if (isAlias(node)) {
     walk.aliases += 1;
     if (walk.aliases === MAX_ALIASES + 1) fail(walk, node, `more than ${MAX_ALIASES} uses of aliases`);
     if (walk.aliases > MAX_ALIASES) return null;
-    return nodeValue(walk, node.resolve(walk.document), depth + 1);
+    const target = node.resolve(walk.document);
+    return target === undefined
+      ? fail(walk, node, 'names no anchor before it')
+      : nodeValue(walk, target, depth + 1);
   }
   if (isMap(node)) return mapValue(walk, node, depth);
   if (isSeq(node)) return listValue(walk, node, depth);
   return fail(walk, node, 'is not understood');
+}
+
+/** The library only warns of tags it does not know; others make dates, bytes and sets of what should be JSON. */
+function hasForeignTag(node: unknown): boolean {
+  if (!isCollection(node) && !isScalar(node)) return false;
+  return node.tag !== undefined && !/^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/u.test(node.tag);
 }
 
 function listValue(walk: Walk, list: YAMLSeq, depth: number): unknown {
