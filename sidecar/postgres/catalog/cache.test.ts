@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
+import { CATALOG_SCHEMA } from '../../../e2e/catalog-schema.ts';
 import { type QueryConnection, queryConnection } from '../../../e2e/catalog-query.ts';
 import { startPostgres, type TestPostgres } from '../../../e2e/postgres.ts';
 import { Catalog } from './cache.ts';
@@ -9,51 +10,6 @@ import { CatalogError } from './catalog-error.ts';
 import type { CatalogNeed, CatalogQuery, CatalogView, Relation } from './relation.ts';
 
 const DEBIAN = '/usr/lib/postgresql/15/bin';
-
-const SCHEMA = `
-CREATE SCHEMA app; CREATE SCHEMA "Odd ""schema"" é"; CREATE SCHEMA hidden;
-CREATE TABLE app.customers (
-  id int PRIMARY KEY, email text UNIQUE, card text CHECK (length(card) > 0), gone int,
-  shout text GENERATED ALWAYS AS (upper(email) || id) STORED);
-ALTER TABLE app.customers DROP COLUMN gone;
-CREATE UNIQUE INDEX customers_plain ON app.customers (card);
-CREATE INDEX customers_expression ON app.customers (lower(card), id);
-CREATE INDEX customers_partial ON app.customers (id) WHERE email IS NOT NULL;
-CREATE INDEX customers_uninteresting ON app.customers (id);
-CREATE TABLE app.orders (id int, customer int REFERENCES app.customers ON DELETE CASCADE ON UPDATE SET NULL,
-  during int4range, EXCLUDE USING gist (during WITH &&));
-CREATE VIEW app.emails AS SELECT id, email FROM app.customers WHERE card IS NOT NULL;
-CREATE VIEW app.emails_twice AS SELECT e.* FROM app.emails e JOIN app.orders o ON o.id = e.id;
-CREATE MATERIALIZED VIEW app.material AS SELECT card FROM app.customers;
-CREATE SEQUENCE app.numbers;
-CREATE TYPE app.pair AS (a int, b text);
-CREATE TYPE app.mood AS ENUM ('sad', 'ok');
-CREATE DOMAIN app.positive AS int CHECK (VALUE > 0);
-CREATE TYPE app.span AS RANGE (subtype = float8);
-CREATE TYPE app.int4 AS (shadow int);
-CREATE TABLE app.measures (at int, value text) PARTITION BY RANGE (at);
-CREATE TABLE app.measures_1 PARTITION OF app.measures FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (at);
-CREATE TABLE app.measures_1a PARTITION OF app.measures_1 FOR VALUES FROM (0) TO (5);
-CREATE TABLE app.measures_2 PARTITION OF app.measures FOR VALUES FROM (10) TO (20);
-CREATE TABLE app.animal (name text); CREATE TABLE app.cat (meow text) INHERITS (app.animal);
-CREATE FUNCTION app.watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-CREATE TRIGGER watching AFTER UPDATE OR DELETE ON app.orders FOR EACH ROW EXECUTE FUNCTION app.watch();
-CREATE TRIGGER asleep AFTER INSERT ON app.orders FOR EACH ROW EXECUTE FUNCTION app.watch();
-ALTER TABLE app.orders DISABLE TRIGGER asleep;
-CREATE TRIGGER row_trigger AFTER INSERT ON app.measures FOR EACH ROW EXECUTE FUNCTION app.watch();
-CREATE TABLE app.ruled (a int);
-CREATE RULE also AS ON INSERT TO app.ruled DO ALSO SELECT 1;
-CREATE TABLE app.secured (a int); ALTER TABLE app.secured ENABLE ROW LEVEL SECURITY;
-CREATE FUNCTION app.twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
-CREATE FUNCTION app.twice(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
-CREATE FUNCTION hidden.lower(text) RETURNS text LANGUAGE sql STABLE AS 'SELECT $1';
-CREATE PROCEDURE app.doing() LANGUAGE sql AS 'SELECT 1';
-CREATE AGGREGATE app.total(int) (sfunc = int4pl, stype = int);
-CREATE OPERATOR app.%% (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl);
-CREATE TABLE "Odd ""schema"" é"."sélect ' \\ "" ; --" ("a'b\\" int);
-CREATE TABLE public.pg_class (fake int); CREATE TABLE hidden.customers (other int);
-CREATE TABLE public.t63_${'x'.repeat(59)} (a int);
-`;
 
 for (const [label, binaries] of [
   ['18', undefined],
@@ -68,7 +24,7 @@ for (const [label, binaries] of [
       server = await startPostgres(binaries === undefined ? {} : { binaries });
       admin = await queryConnection(server);
       other = await queryConnection(server);
-      await admin.query(SCHEMA);
+      await admin.query(CATALOG_SCHEMA);
     });
     after(async () => {
       await admin.close();
@@ -151,9 +107,17 @@ for (const [label, binaries] of [
     });
 
     it('takes an index or a check over the whole row for one over all columns', async () => {
-      await admin.query(`CREATE TABLE app.rows (a int, b int, CHECK (app.rows IS NOT NULL));
-        CREATE FUNCTION app.of_row(app.rows) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';`);
-      assert.deepEqual((await loaded(null, 'rows')).constraints[0]?.columns, [1, 2]);
+      await admin.query(`CREATE TABLE app.rows (a int, b int, CHECK (rows IS NOT NULL));
+        CREATE FUNCTION app.of_row(app.rows) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+        CREATE INDEX of_rows ON app.rows (b, app.of_row(rows))`);
+      const { constraints } = await loaded(null, 'rows');
+      assert.deepEqual(
+        constraints.map(({ kind, columns }) => [kind, columns]),
+        [
+          ['check', [1, 2]],
+          ['index-expression', [1, 2]],
+        ],
+      );
     });
 
     it('tells foreign keys from both ends', async () => {
@@ -183,10 +147,7 @@ for (const [label, binaries] of [
       await admin.query(`SET search_path = "app", "Odd ""schema"" é", pg_catalog`);
       try {
         assert.match((await loaded(null, 'emails')).definition ?? '', /FROM app\.customers/);
-        assert.equal(
-          (await admin.query('SHOW search_path'))[0]?.[0],
-          `"app", "Odd ""schema"" é", pg_catalog`,
-        );
+        assert.equal((await admin.query('SHOW search_path'))[0]?.[0], `app, "Odd ""schema"" é", pg_catalog`);
       } finally {
         await admin.query('RESET search_path');
       }
@@ -452,140 +413,6 @@ for (const [label, binaries] of [
         }),
         { numRuns: 100 },
       );
-    });
-
-    it('notices each kind of change made elsewhere, and nothing else', async () => {
-      await admin.query(`CREATE TABLE app.watched (id int PRIMARY KEY, a varchar(10)); CREATE VIEW app.watching AS SELECT a FROM app.watched;
-        CREATE TABLE app.refers (id int)`);
-      const catalog = new Catalog();
-      const view = catalog.view(['app', 'public'], null);
-      const needs: CatalogNeed[] = [
-        ...['watching', 'refers', 'soon', 'measures'].map((name): CatalogNeed => ({
-          kind: 'relation',
-          schema: null,
-          name,
-        })),
-        { kind: 'function', schema: null, name: 'later' },
-        { kind: 'type', schema: null, name: 'later' },
-        { kind: 'operator', name: '@@@@' },
-      ];
-      const changes = [
-        'ALTER TABLE app.watched ADD b int',
-        'ALTER TABLE app.watched RENAME a TO c',
-        'ALTER TABLE app.watched RENAME c TO a',
-        'ALTER TABLE app.watched ALTER a TYPE varchar(20)',
-        'ALTER TABLE app.watched DROP b',
-        'CREATE UNIQUE INDEX watched_a ON app.watched (a)',
-        'DROP INDEX app.watched_a',
-        'ALTER TABLE app.watched ADD CONSTRAINT c1 CHECK (id > 0)',
-        'ALTER TABLE app.refers ADD FOREIGN KEY (id) REFERENCES app.watched',
-        'ALTER TABLE app.refers DROP CONSTRAINT refers_id_fkey',
-        'CREATE TRIGGER w AFTER INSERT ON app.watched EXECUTE FUNCTION app.watch()',
-        'ALTER TABLE app.watched DISABLE TRIGGER w',
-        'CREATE OR REPLACE VIEW app.watching AS SELECT a, id FROM app.watched',
-        'CREATE RULE r AS ON DELETE TO app.watched DO NOTHING',
-        'ALTER TABLE app.watched ENABLE ROW LEVEL SECURITY',
-        'ALTER TABLE app.measures DETACH PARTITION app.measures_2',
-        'ALTER TABLE app.measures ATTACH PARTITION app.measures_2 FOR VALUES FROM (10) TO (20)',
-        'CREATE TABLE app.soon ()',
-        'ALTER TABLE app.soon RENAME TO never',
-        'CREATE TABLE public.watching ()',
-        'DROP TABLE public.watching',
-        `CREATE FUNCTION app.later() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
-        `CREATE OR REPLACE FUNCTION app.later() RETURNS int LANGUAGE sql STABLE AS 'SELECT 2'`,
-        'CREATE TYPE app.later AS ENUM ()',
-        'CREATE OPERATOR app.@@@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl)',
-        'ALTER SCHEMA app RENAME TO app2',
-        'ALTER SCHEMA app2 RENAME TO app',
-        'DROP VIEW app.watching',
-      ];
-      const others = [
-        'SELECT 1',
-        'INSERT INTO app.watched VALUES (1, $$x$$)',
-        'ANALYZE app.watched',
-        'CREATE TABLE app.unrelated (a int)',
-        'DROP TABLE app.unrelated',
-        'TRUNCATE app.watched CASCADE',
-        'GRANT SELECT ON app.watched TO PUBLIC',
-        'VACUUM app.watched',
-      ];
-      await catalog.load(needs, admin.query);
-      for (const change of others) {
-        await other.query(change);
-        assert.equal(await catalog.poll(admin.query), false, change);
-      }
-      for (const change of changes) {
-        await catalog.load(needs, admin.query);
-        const version = view.version;
-        assert.equal(await catalog.poll(admin.query), false, `before ${change}`);
-        await other.query(change);
-        assert.equal(await catalog.poll(admin.query), true, change);
-        assert.ok(view.version > version);
-        assert.equal(view.relation(null, 'measures'), undefined);
-      }
-    });
-
-    it('forgets when told, also what is on its way', async () => {
-      const catalog = new Catalog();
-      const view = catalog.view(['app'], null);
-      const slow: CatalogQuery = async (sql) => {
-        const rows = await admin.query(sql);
-        catalog.invalidate();
-        return rows;
-      };
-      await catalog.load([{ kind: 'relation', schema: null, name: 'customers' }], slow);
-      assert.equal(view.relation(null, 'customers'), undefined);
-      await relation(view, catalog, null, 'customers');
-      catalog.invalidate();
-      assert.equal(view.relation(null, 'customers'), undefined);
-      assert.equal(catalog.view(['app'], null), view, 'views are kept');
-    });
-
-    it('sees its own connection’s uncommitted changes', async () => {
-      await admin.query('BEGIN; CREATE TABLE app.uncommitted (a int)');
-      const mine = new Catalog();
-      const theirs = new Catalog();
-      assert.ok(await relation(mine.view(['app'], null), mine, null, 'uncommitted', admin.query));
-      assert.equal(
-        await relation(theirs.view(['app'], null), theirs, null, 'uncommitted', other.query),
-        null,
-      );
-      await admin.query('ROLLBACK');
-    });
-
-    it('refuses too many needs, and answers of another shape', async () => {
-      const catalog = new Catalog();
-      const needs = Array.from({ length: 5000 }, (_, index): CatalogNeed => ({
-        kind: 'relation-oid',
-        oid: index,
-      }));
-      const code = (expected: string) => (error: unknown) =>
-        error instanceof CatalogError && error.code === expected;
-      await assert.rejects(catalog.load(needs, admin.query), code('too-many'));
-      const need: CatalogNeed = { kind: 'relation', schema: null, name: 'customers' };
-      for (const rows of [[], [['x']], [['path', null]], [['relation', null, null, null]]]) {
-        await assert.rejects(
-          catalog.load([need], async () => rows),
-          code('unexpected-answer'),
-        );
-      }
-      assert.equal(catalog.view(['app'], null).relation(null, 'customers'), undefined);
-    });
-
-    it('reads a thousand partitions', async () => {
-      await admin.query(`CREATE TABLE app.many (at int) PARTITION BY RANGE (at);
-        DO $$ BEGIN FOR i IN 1..1000 LOOP
-          EXECUTE format('CREATE TABLE app.many_%s PARTITION OF app.many FOR VALUES FROM (%s) TO (%s)', i, i, i + 1);
-        END LOOP; END $$`);
-      const catalog = new Catalog();
-      const view = catalog.view(['app'], null);
-      const started = performance.now();
-      const many = await relation(view, catalog, null, 'many');
-      assert.equal(many?.children.length, 1000);
-      assert.ok(many?.children.every((oid) => view.relationByOid(oid)));
-      assert.equal(await catalog.poll(admin.query), false);
-      assert.ok(performance.now() - started < 5000);
-      await admin.query('DROP TABLE app.many');
     });
   });
 }
