@@ -1,0 +1,226 @@
+/** The `Approval` object through its life. Pure: each function gives a new object. */
+import { parseApproval, type Approval, type ApprovalReason } from '../../crds/approval.ts';
+import type { HoldRequirement } from '../operation.ts';
+import type { Approver } from './approver.ts';
+import { sha256 } from './digest.ts';
+import { summarize } from './display.ts';
+import type { ApprovalRequest, VoidReason } from './gateway.ts';
+import type { Verdict } from './decision-file.ts';
+import { suspicions } from './suspicion.ts';
+
+const MAX_WARNINGS = 64;
+const SUMMARY_WIDTH = 160;
+
+type Request = Approval['spec']['request'];
+type Status = NonNullable<Approval['status']>;
+type Conditions = NonNullable<Status['conditions']>;
+
+export type NewApproval =
+  | { readonly kind: 'new'; readonly approval: Approval }
+  /** It does not fit the kind's schema, such as a text that is too long to be read by a person. */
+  | { readonly kind: 'unfit'; readonly why: string };
+
+/** `now` in milliseconds since the epoch. */
+export function newApproval(name: string, uid: string, asked: ApprovalRequest, now: number): NewApproval {
+  const createdAt = stamp(now);
+  const { connection, identity, operation } = asked;
+  const object = {
+    apiVersion: 'sidewarden.dev/v1alpha1',
+    kind: 'Approval',
+    metadata: { name, namespace: connection.namespace, uid, creationTimestamp: createdAt },
+    spec: {
+      request: {
+        connection: connection.name,
+        session: asked.session,
+        identity: {
+          issuer: identity.issuer,
+          subject: identity.subject,
+          username: identity.username,
+          groups: identity.groups,
+          ...(identity.serviceAccount === '' ? {} : { serviceAccount: identity.serviceAccount }),
+          ...(identity.pod === '' ? {} : { pod: identity.pod }),
+        },
+        operation: { ...operation, summary: summarize(operation.text, SUMMARY_WIDTH) },
+        digest: asked.digest,
+        requirements: asked.requirements.map(requirementOf),
+        evidence: asked.evidence,
+        warnings: warningsOf(operation),
+        createdAt,
+        expiresAt: stamp(now + shortestTimeout(asked.requirements)),
+      },
+    },
+    status: {
+      phase: 'Pending',
+      awaiting: [...new Set(asked.requirements.map(({ rule }) => `${rule.policy}/${rule.rule}`))],
+      conditions: [condition('Decided', 'False', 'AwaitingDecision', 'nobody has decided yet', now)],
+    },
+  };
+  const parsed = parseApproval(object);
+  if (parsed.kind === 'parsed') return { kind: 'new', approval: parsed.value };
+  const [first] = parsed.errors;
+  return { kind: 'unfit', why: first === undefined ? 'unknown' : `${first.path.join('.')} ${first.message}` };
+}
+
+/** Milliseconds. */
+export function shortestTimeout(requirements: readonly HoldRequirement[]): number {
+  return Math.min(...requirements.map(({ timeout }) => timeout));
+}
+
+/** SHA-256 of all that an approver is shown; the same for the object that `serve` holds and the one read from its file. */
+export function shownDigest(request: Request): string {
+  return sha256(JSON.stringify(request));
+}
+
+/** Equal for the same operation of the same identity on the same connection, whatever session it comes in. */
+export function sameOperationKey({ spec, metadata }: Pick<Approval, 'spec' | 'metadata'>): string {
+  const { connection, identity, operation } = spec.request;
+  const { text, parameters, role, searchPath, database = '' } = operation;
+  const { issuer, subject } = identity;
+  const parts = [
+    metadata.namespace ?? '',
+    connection,
+    issuer,
+    subject,
+    text,
+    parameters,
+    role,
+    searchPath,
+    database,
+  ];
+  return sha256(JSON.stringify(parts));
+}
+
+export interface Given {
+  readonly by: Approver;
+  readonly verdict: Verdict;
+  readonly reason: string;
+  readonly modified: string | null;
+  readonly holds: readonly string[];
+  readonly awaiting: readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** One of several people that are needed has approved. */
+export function partlyApproved(approval: Approval, given: Given): Approval {
+  const message = `approved by ${given.by.username}; still needed: ${given.awaiting.join(', ')}`;
+  return withStatus(approval, {
+    approvals: [...(approval.status?.approvals ?? []), approvalOf(given)],
+    awaiting: given.awaiting,
+    conditions: [condition('Decided', 'False', 'AwaitingDecision', message, given.at)],
+  });
+}
+
+const PHASES = { Approve: 'Approved', Deny: 'Denied', Modify: 'Modified' } as const;
+const REASONS = { Approve: 'ApprovedByPerson', Deny: 'DeniedByPerson', Modify: 'ModifiedByPerson' } as const;
+
+export function decided(approval: Approval, given: Given): Approval {
+  const { by, verdict, reason, modified, at } = given;
+  const decidedBy = { username: by.username, uid: String(by.uid), groups: by.groups };
+  const decision = {
+    verdict,
+    ...(reason === '' ? {} : { reason }),
+    ...(modified === null ? {} : { modified }),
+    decidedBy,
+  };
+  const earlier = approval.status?.approvals ?? [];
+  const changed = withStatus(approval, {
+    phase: PHASES[verdict],
+    decidedBy,
+    decidedAt: stamp(at),
+    approvals: verdict === 'Deny' ? earlier : [...earlier, approvalOf(given)],
+    awaiting: [],
+    conditions: [condition('Decided', 'True', REASONS[verdict], `${PHASES[verdict]} by ${by.username}`, at)],
+  });
+  return { ...changed, spec: { ...approval.spec, decision } };
+}
+
+export function expired(approval: Approval, now: number): Approval {
+  return completed(approval, 'Expired', 'TimedOut', 'nobody decided in time', now);
+}
+
+export function used(approval: Approval, now: number): Approval {
+  return completed(approval, 'Used', 'OperationForwarded', 'the operation went forward', now);
+}
+
+const VOID_MESSAGES: Readonly<Record<VoidReason, string>> = {
+  ClientDisconnected: 'the client went away',
+  ClientCancelled: 'the client cancelled the operation',
+  TargetDisconnected: 'the connection to the target was lost',
+  SessionEnded: 'the session ended',
+  StateChanged: 'the state that it was asked for is another now',
+};
+
+export function voided(approval: Approval, why: VoidReason, now: number): Approval {
+  return completed(approval, 'Void', why, VOID_MESSAGES[why], now);
+}
+
+function completed(
+  approval: Approval,
+  phase: 'Expired' | 'Used' | 'Void',
+  reason: ApprovalReason,
+  message: string,
+  now: number,
+): Approval {
+  const kept = (approval.status?.conditions ?? []).filter(({ type }) => type !== 'Completed');
+  return withStatus(approval, {
+    phase,
+    conditions: [...kept, condition('Completed', 'True', reason, message, now)],
+  });
+}
+
+function withStatus(approval: Approval, change: Partial<Status>): Approval {
+  return { ...approval, status: { phase: 'Pending', ...approval.status, ...change } };
+}
+
+function approvalOf({ by, at, reason, holds }: Given): NonNullable<Status['approvals']>[number] {
+  const why = reason === '' ? {} : { reason };
+  return { username: by.username, uid: String(by.uid), at: stamp(at), ...why, holds };
+}
+
+function condition(
+  type: Conditions[number]['type'],
+  status: 'True' | 'False',
+  reason: ApprovalReason,
+  message: string,
+  now: number,
+): Conditions[number] {
+  return { type, status, reason, message: message.slice(0, 4096), lastTransitionTime: stamp(now) };
+}
+
+function requirementOf({
+  rule,
+  approvers,
+  timeout,
+  inTransaction,
+}: HoldRequirement): Request['requirements'][number] {
+  return { policy: rule.policy, rule: rule.rule, approvers, timeout: durationOf(timeout), inTransaction };
+}
+
+/** As the kinds write durations: `15m`, `1h30m`, `1s500ms`. */
+export function durationOf(milliseconds: number): string {
+  const total = Math.max(0, Math.round(milliseconds));
+  const parts: readonly (readonly [number, string])[] = [
+    [Math.floor(total / 3_600_000), 'h'],
+    [Math.floor(total / 60_000) % 60, 'm'],
+    [Math.floor(total / 1000) % 60, 's'],
+    [total % 1000, 'ms'],
+  ];
+  const text = parts.map(([count, unit]) => (count === 0 ? '' : `${count}${unit}`)).join('');
+  return text === '' ? '0s' : text;
+}
+
+function warningsOf({ text, parameters }: ApprovalRequest['operation']): readonly string[] {
+  const warnings = suspicions(text).map((warning) => `the text ${warning}`);
+  for (const [index, value] of parameters.entries()) {
+    if (value === null) continue;
+    for (const warning of suspicions(value)) {
+      if (warnings.length < MAX_WARNINGS) warnings.push(`parameter $${index + 1} ${warning}`);
+    }
+  }
+  return warnings.slice(0, MAX_WARNINGS).map((warning) => warning.slice(0, 1024));
+}
+
+export function stamp(now: number): string {
+  return new Date(now).toISOString();
+}
