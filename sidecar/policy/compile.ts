@@ -4,7 +4,8 @@ import type { AccessPolicySpec, PolicyMask, PolicyRule, PolicySubject } from '..
 import type { HoldRequirement, RuleRef } from '../operation.ts';
 import { invalidColumn } from './masks.ts';
 import { PolicySet } from './policy-set.ts';
-import type { PolicyProblem } from './problem.ts';
+import { START, type PolicyProblem } from './problem.ts';
+import { formatPath, type Path } from '../../crds/schema/path.ts';
 import { compileProgram, type Program } from './program.ts';
 
 export interface PolicySource {
@@ -54,7 +55,7 @@ export function compilePolicies(sources: readonly PolicySource[]): Compilation {
   for (const source of sources) {
     const id = `${source.namespace}/${source.name}`;
     if (seen.has(id))
-      problems.push(problem(id, '', 'metadata.name', 'a policy of this name is there already'));
+      problems.push(problem(id, '', ['metadata', 'name'], 'a policy of this name is there already'));
     seen.add(id);
     policies.push(compilePolicy(id, source, problems));
   }
@@ -63,8 +64,8 @@ export function compilePolicies(sources: readonly PolicySource[]): Compilation {
     : { kind: 'compiled', policies: new PolicySet(policies) };
 }
 
-function problem(policy: string, rule: string, path: string, message: string): PolicyProblem {
-  return { policy, rule, path, line: 1, column: 1, message };
+function problem(policy: string, rule: string, at: Path, message: string): PolicyProblem {
+  return { policy, rule, path: formatPath(at), at, ...START, message };
 }
 
 function compilePolicy(id: string, source: PolicySource, problems: PolicyProblem[]): CompiledPolicy {
@@ -72,18 +73,18 @@ function compilePolicy(id: string, source: PolicySource, problems: PolicyProblem
   const names = new Set<string>();
   const rules: CompiledRule[] = [];
   for (const [index, rule] of spec.rules.entries()) {
-    const path = `spec.rules[${index}]`;
+    const at = ['spec', 'rules', index];
     if (names.has(rule.name))
-      problems.push(problem(id, rule.name, `${path}.name`, 'a rule of this name is there already'));
+      problems.push(problem(id, rule.name, [...at, 'name'], 'a rule of this name is there already'));
     names.add(rule.name);
-    const compiled = compileRule(id, rule, path, problems);
+    const compiled = compileRule(id, rule, at, problems);
     if (compiled !== undefined) rules.push(compiled);
   }
   for (const [index, mask] of spec.masks.entries()) {
     const wrong = invalidColumn(mask);
     if (wrong === undefined) continue;
-    const path = `spec.masks[${index}].columns[${wrong.index}]`;
-    problems.push(problem(id, '', path, `'${wrong.text}' is not schema.table.column`));
+    const at = ['spec', 'masks', index, 'columns', wrong.index];
+    problems.push(problem(id, '', at, `'${wrong.text}' is not schema.table.column`));
   }
   const { connections, subjects, mode, masks } = spec;
   return {
@@ -101,18 +102,18 @@ function compilePolicy(id: string, source: PolicySource, problems: PolicyProblem
 function compileRule(
   policy: string,
   rule: PolicyRule,
-  path: string,
+  at: Path,
   problems: PolicyProblem[],
 ): CompiledRule | undefined {
   const ref = Object.freeze({ policy, rule: rule.name });
   const hold = holdOf(ref, rule);
   if (rule.action === 'Hold' && hold === undefined) {
-    problems.push(problem(policy, rule.name, path, 'a rule that holds needs hold: who may approve'));
+    problems.push(problem(policy, rule.name, at, 'a rule that holds needs hold: who may approve'));
   }
   const result = compileProgram(rule.when);
   if (result.kind === 'invalid') {
-    for (const found of result.problems)
-      problems.push({ policy, rule: rule.name, path: `${path}.when`, ...found });
+    const place = { policy, rule: rule.name, path: formatPath([...at, 'when']), at: [...at, 'when'] };
+    for (const found of result.problems) problems.push({ ...place, ...found });
     return undefined;
   }
   const { action, when, message, hint } = rule;

@@ -10,7 +10,7 @@ import { dependenceOf, type Dependence } from './dependence.ts';
 import { ruleEnvironment } from './environment.ts';
 import { checkedType, type Node } from './expression.ts';
 import { FACT_NAMES, type RuleContext } from './facts.ts';
-import { positionOf, type ExpressionProblem } from './problem.ts';
+import { positionOf, START, type ExpressionProblem } from './problem.ts';
 import { closest } from './suggest.ts';
 import { resultProblem, typingProblems, unknownField } from './typing.ts';
 import { replaceFunctions, vocabularyProblems } from './vocabulary.ts';
@@ -36,7 +36,7 @@ function invalid(...problems: ExpressionProblem[]): ProgramResult {
 
 export function compileProgram(source: string): ProgramResult {
   if (source.length > MAX_EXPRESSION_LENGTH) {
-    return invalid({ line: 1, column: 1, message: `longer than ${MAX_EXPRESSION_LENGTH} characters` });
+    return invalid({ ...START, message: `longer than ${MAX_EXPRESSION_LENGTH} characters` });
   }
   let parsed: ParseResult;
   try {
@@ -60,7 +60,7 @@ export function compileProgram(source: string): ProgramResult {
 
 function costProblem(cost: number): ExpressionProblem {
   const message = `too expensive: an estimated ${Math.ceil(cost)} steps, more than ${MAX_COST}; loop over fewer lists at once`;
-  return { line: 1, column: 1, message };
+  return { ...START, message };
 }
 
 function plan(parsed: ParseResult, root: Node): Program {
