@@ -51,7 +51,17 @@ export type ApprovalReason = (typeof APPROVAL_REASONS)[number];
 /** Longer operations cannot be held: a person could not read them, and the object would not fit the store. */
 export const MAX_OPERATION_TEXT = 262_144;
 
-const EFFECTS = ['read', 'write', 'delete', 'ddl', 'privilege', 'session', 'administer', 'opaque'] as const;
+/** The same set as the sidecar's own; a test compares them. */
+export const APPROVAL_EFFECTS = [
+  'read',
+  'write',
+  'delete',
+  'ddl',
+  'privilege',
+  'session',
+  'administer',
+  'opaque',
+] as const;
 const ACCESSES = ['read', 'write', 'delete', 'ddl', 'privilege'] as const;
 
 const short = (description: string) => text(description, { maxLength: 512 });
@@ -91,9 +101,9 @@ const operation = object('The exact operation.', {
   ),
   verb: required(text('Command, such as DELETE or ALTER TABLE.', { minLength: 1, maxLength: 128 })),
   effects: required(
-    list('What it does to the target.', choice('An effect.', EFFECTS), {
+    list('What it does to the target.', choice('An effect.', APPROVAL_EFFECTS), {
       minItems: 1,
-      maxItems: EFFECTS.length,
+      maxItems: APPROVAL_EFFECTS.length,
     }),
   ),
   tables: defaulted(list('Tables that it touches.', table, { maxItems: 4096 }), []),

@@ -93,10 +93,12 @@ function offsetWithin(text: string, scalar: Scalar, offset: number): number {
   const [start, end] = scalar.range ?? [0, 0, 0];
   const { value } = scalar;
   if (typeof value !== 'string') return start;
-  if (scalar.type === 'BLOCK_LITERAL') return offsetInBlock(text.slice(start, end), value, offset, start);
+  // The end of an expression is before the line break that ends its block.
+  const at = Math.min(offset, value.trimEnd().length);
+  if (scalar.type === 'BLOCK_LITERAL') return offsetInBlock(text.slice(start, end), value, at, start);
   const quote = scalar.type === 'QUOTE_DOUBLE' || scalar.type === 'QUOTE_SINGLE' ? 1 : 0;
   const verbatim = text.slice(start + quote, end - quote) === value;
-  return verbatim ? start + quote + Math.min(offset, value.length) : start;
+  return verbatim ? start + quote + at : start;
 }
 
 /** A literal block's lines are those of the value, each behind the same indentation. */

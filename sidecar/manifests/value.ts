@@ -8,6 +8,7 @@ import {
   type Document,
   type Node,
   type Pair,
+  type Scalar,
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
@@ -41,7 +42,7 @@ export function valueOf(document: Document): NodeValue {
 function nodeValue(walk: Walk, node: unknown, depth: number): unknown {
   if (node === null || node === undefined) return null;
   if (hasForeignTag(node)) return fail(walk, node, 'has a tag that is not one of JSON');
-  if (isScalar(node)) return node.value;
+  if (isScalar(node)) return scalarValue(walk, node);
   if (depth > MAX_DEPTH) return fail(walk, node, `is nested deeper than ${MAX_DEPTH} levels`);
   if (isAlias(node)) {
     walk.aliases += 1;
@@ -61,6 +62,21 @@ function nodeValue(walk: Walk, node: unknown, depth: number): unknown {
 function hasForeignTag(node: unknown): boolean {
   if (!isCollection(node) && !isScalar(node)) return false;
   return node.tag !== undefined && !/^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/u.test(node.tag);
+}
+
+/** What YAML 1.1, and so kubectl, reads as something else: booleans, octal and binary numbers. */
+const AMBIGUOUS = /^(y|yes|n|no|on|off|[-+]?0[0-9_]+|[-+]?0b[01_]+)$/iu;
+
+function scalarValue(walk: Walk, scalar: Scalar): unknown {
+  const plain = scalar.type === 'PLAIN' && scalar.tag === undefined;
+  if (plain && AMBIGUOUS.test(scalar.source ?? '')) {
+    return fail(
+      walk,
+      scalar,
+      'is not read alike by all YAML readers: put it in quotes, or write true, false or a decimal',
+    );
+  }
+  return scalar.value;
 }
 
 function listValue(walk: Walk, list: YAMLSeq, depth: number): unknown {
