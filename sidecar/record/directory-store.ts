@@ -84,6 +84,7 @@ export class DirectoryStore implements RecordingStore {
         file = await open(this.#path(session, name), READ_FLAGS);
       } catch (error) {
         if (codeOf(error) === 'ENOENT') return undefined;
+        if (codeOf(error) === 'ELOOP') throw new RecordingError('format', `${name} is a link`);
         throw error;
       }
       if ((await file.stat()).isFile()) return file;

@@ -195,7 +195,7 @@ function statementText(statement: SqlStatementFacts): StatementText {
 function unknownFacts(facts: UnknownFacts): { readonly text: string; readonly secret: boolean } {
   // Not valid SQL, so nobody knows where in it a password is.
   const { text, secret } = redactSecrets(facts.text, SECRET_COMMAND.test(facts.text));
-  return { text: `{"kind":"unknown","text":${jsonText(text)}}`, secret };
+  return { text: `{"kind":"unknown","text":${jsonText(text)},"redacted":${secret}}`, secret };
 }
 
 function decisionText(decision: Decision | Refusal, secret: boolean): string {

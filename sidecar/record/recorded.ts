@@ -127,6 +127,11 @@ const decision: Reader<Decision | Refusal> = byKind<Decision | Refusal>({
 
 type StoredStatement = SqlStatementFacts & { readonly redacted: boolean };
 
+interface KeptStatement {
+  readonly facts: SqlStatementFacts;
+  readonly redacted: boolean;
+}
+
 const statement: Reader<StoredStatement> = object<StoredStatement>({
   verb: string,
   effects: array(oneOf(...EFFECTS)),
@@ -151,10 +156,10 @@ const postgresFacts = object({
   role: string,
   inTransaction: boolean,
 });
-type StoredFacts = ReturnType<typeof postgresFacts> | UnknownFacts;
+type StoredFacts = ReturnType<typeof postgresFacts> | (UnknownFacts & { readonly redacted: boolean });
 const facts = byKind<StoredFacts>({
   postgres: postgresFacts,
-  unknown: object({ kind: oneOf('unknown'), text: string }),
+  unknown: object({ kind: oneOf('unknown'), text: string, redacted: boolean }),
 });
 
 const masks = byKind<MaskSummary>({
@@ -258,7 +263,7 @@ const sessionEnd = object<SessionEnd>({ kind: oneOf('session-end'), reason: stri
 
 /** Reads the lines of one session in order, and resolves what names an earlier event. */
 export class EventParser {
-  readonly #statements = new Map<number, StoredStatement>();
+  readonly #statements = new Map<number, KeptStatement>();
   readonly #columns = new Map<number, readonly RecordedColumn[]>();
   readonly #window = new ReferenceWindow();
 
@@ -299,15 +304,23 @@ export class EventParser {
 
   #decision(value: Readonly<Record<string, unknown>>, n: number): RecordedDecision {
     const stored = storedDecision(value, '');
-    if (stored.facts.kind === 'unknown') return { ...stored, facts: stored.facts, redacted: false };
-    const { parameters, role, inTransaction } = stored.facts;
-    const found = resolve(stored.facts.statement, this.#statements);
-    if (typeof stored.facts.statement !== 'number') {
-      if (this.#window.addStatement(found)) this.#forget();
-      this.#statements.set(n, found);
+    if (stored.facts.kind === 'unknown') {
+      const { kind, text, redacted } = stored.facts;
+      return { ...stored, facts: { kind, text }, redacted };
     }
+    const { parameters, role, inTransaction } = stored.facts;
+    const { facts: found, redacted } = this.#statement(stored.facts.statement, n);
     const resolved: Facts = { kind: 'postgres', sql: { statement: found, parameters, role, inTransaction } };
-    return { ...stored, facts: resolved, redacted: found.redacted };
+    return { ...stored, facts: resolved, redacted };
+  }
+
+  #statement(stored: StoredStatement | number, n: number): KeptStatement {
+    if (typeof stored === 'number') return resolve<KeptStatement>(stored, this.#statements);
+    const { redacted, ...facts } = stored;
+    if (this.#window.addStatement(facts)) this.#forget();
+    const kept = { facts: Object.freeze(facts), redacted };
+    this.#statements.set(n, kept);
+    return kept;
   }
 
   #rows(value: Readonly<Record<string, unknown>>, n: number): RowsReturned {

@@ -44,8 +44,7 @@ export async function verifySegment(
       file.update(part);
       fileBytes += part.length;
     });
-    const maximum = segment.head?.bytes ?? MAX_SEGMENT;
-    for await (const line of linesOf(segment.compressed ? decompressed(seen, maximum) : seen)) {
+    for await (const line of linesOf(segment.compressed ? decompressed(seen, MAX_SEGMENT) : seen)) {
       const problem = check.add(line);
       if (problem !== undefined) return problem;
     }
@@ -72,7 +71,7 @@ class LineCheck {
   digest: string;
   tornBytes = 0;
   /** With the head's tags each line is checked by itself; without, its successor's link tells. */
-  #unconfirmed: Buffer | undefined;
+  #repaired: Buffer | undefined;
   #suspect: SegmentProblem | undefined;
 
   constructor({ head, first, previous }: SegmentToVerify) {
@@ -88,12 +87,7 @@ class LineCheck {
       this.tornBytes = line.bytes.length;
       return this.#head === undefined ? undefined : wrong(this.next, 'the line is cut');
     }
-    const problem = this.#head === undefined ? this.#checkLinks(line) : this.#checkTag(line, this.#head);
-    if (problem !== undefined) return problem;
-    this.digest = lineHash(line.bytes);
-    this.#unconfirmed = line.bytes;
-    this.next++;
-    return undefined;
+    return this.#head === undefined ? this.#checkLinks(line) : this.#checkTag(line, this.#head);
   }
 
   end(): SegmentProblem | undefined {
@@ -114,13 +108,9 @@ class LineCheck {
     const at = (n - this.#first) * TAG_LENGTH;
     const tag = head.tags.slice(at, at + TAG_LENGTH);
     const link = linkOf(line);
-    if (
-      link?.n === n &&
-      link.prev === this.digest &&
-      lineHash(line.bytes).startsWith(tag) &&
-      tag.length === TAG_LENGTH
-    ) {
-      return undefined;
+    const digest = lineHash(line.bytes);
+    if (link?.n === n && link.prev === this.digest && tag.length === TAG_LENGTH && digest.startsWith(tag)) {
+      return this.#accept(digest);
     }
     // The link can only be wrong when this line was changed: the one before has its tag.
     return wrong(n, describe(link, n));
@@ -130,16 +120,21 @@ class LineCheck {
     const n = this.next;
     const link = linkOf(line);
     if (link === undefined || link.n !== n) return wrong(n, describe(link, n));
-    if (link.prev === this.digest) return undefined;
+    if (link.prev === this.digest) return this.#accept(lineHash(line.bytes));
     if (n === this.#first) return wrong(n, 'the event does not follow the one before');
     // Either the line before was changed or this one's link: the next line can tell.
     this.#suspect = wrong(n - 1, 'the line is not the one that the next event was chained to');
-    this.#unconfirmed = Buffer.from(line.bytes.toString('latin1').replace(link.prev, this.digest), 'latin1');
+    this.#repaired = Buffer.from(line.bytes.toString('latin1').replace(link.prev, this.digest), 'latin1');
     return undefined;
   }
 
+  #accept(digest: string): undefined {
+    this.digest = digest;
+    this.next++;
+  }
+
   #judge(line: Line): SegmentProblem | undefined {
-    const repaired = this.#unconfirmed === undefined ? '' : lineHash(this.#unconfirmed);
+    const repaired = this.#repaired === undefined ? '' : lineHash(this.#repaired);
     const link = linkOf(line);
     // With its link put right, the line is what its successor was chained to: so only its link was changed.
     if (link?.n === this.next + 1 && link.prev === repaired)

@@ -102,7 +102,7 @@ class Verifier {
   async run(): Promise<Verification> {
     const names = new Set(await this.#store.list(this.#session));
     const header = await this.#document<Header>(HEADER_FILE, readHeader, 1);
-    if (header === undefined && !names.values().some(isRecordingFile)) return this.#unfinished(names, 0);
+    if (header === undefined && ![...names].some(isRecordingFile)) return this.#unfinished(names, 0);
     if (header === undefined) throw new Tampered(HEADER_FILE, 1, 'the header is missing');
     this.#digest = header.hash;
     // A wrong manifest is told after the events: theirs is the earlier fault.

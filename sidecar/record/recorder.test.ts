@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { DirectoryStore } from './directory-store.ts';
+import { readEvents, readLines, summarize } from './read.ts';
+import type { AnyEvent } from './recorded.ts';
+import {
+  openSample,
+  sampleComplete,
+  sampleDecision,
+  sampleEvents,
+  sampleFolder,
+  sampleHeader,
+  sampleStatement,
+  trusted,
+} from './sample-session.ts';
+import type { LiveSegment, RecordingStore } from './store.ts';
+import { verifyRecording } from './verify.ts';
+
+async function eventsOf(store: RecordingStore, session: string): Promise<readonly AnyEvent[]> {
+  const events: AnyEvent[] = [];
+  for await (const { event } of readEvents(store, session)) events.push(event);
+  return events;
+}
+
+test('what was appended is read back, in order, with its references resolved', async (t) => {
+  const { store } = await sampleFolder(t);
+  const recorder = await openSample(store);
+  for (const event of sampleEvents()) recorder.append(event);
+  const { digest } = await recorder.close('client left');
+  const events = await eventsOf(store, recorder.session);
+  assert.equal(events[0]?.kind, 'session-start');
+  assert.deepEqual(events.at(-1), {
+    kind: 'session-end',
+    reason: 'client left',
+    counts: { operations: 5, allow: 2, deny: 1, hold: 1, refuse: 1, rows: 3 },
+  });
+  const written = sampleEvents().map((event) =>
+    event.kind === 'decision' ? { ...event, redacted: false } : event,
+  );
+  assert.deepEqual(events.slice(1, -1), written);
+  const verified = await verifyRecording(store, recorder.session, trusted);
+  assert.deepEqual(verified, {
+    kind: 'clean',
+    session: recorder.session,
+    events: 18,
+    digest,
+    interrupted: undefined,
+  });
+  const { manifest } = await summarize(store, recorder.session);
+  assert.equal(manifest?.counts.operations, 5);
+});
+
+test('a statement and its columns are written once', async (t) => {
+  const { store } = await sampleFolder(t);
+  const recorder = await openSample(store);
+  for (let operation = 1; operation <= 5; operation++) recorder.append(sampleDecision(operation));
+  await recorder.close('end');
+  const lines: string[] = [];
+  for await (const line of readLines(store, recorder.session)) lines.push(line);
+  assert.equal(lines.filter((line) => line.includes('customers')).length, 1);
+});
+
+test('secrets are written nowhere: text, parameters, fingerprint, digest, what the server says', async (t) => {
+  const { store } = await sampleFolder(t);
+  const recorder = await openSample(store);
+  const statement = { ...sampleStatement(`ALTER ROLE app PASSWORD 'hunter2'`), fingerprint: 'hunter2' };
+  recorder.append({ ...sampleDecision(1, statement), digest: 'hunter2' });
+  recorder.append({ ...sampleComplete(1, null), error: { code: '42601', message: 'near "hunter2"' } });
+  const call = sampleStatement('SELECT dblink_connect($1)');
+  const facts = {
+    kind: 'postgres',
+    sql: { statement: call, parameters: ['hunter2'], role: 'a', inTransaction: false },
+  } as const;
+  recorder.append({ ...sampleDecision(2, call), facts });
+  recorder.append({ ...sampleDecision(3, call), facts });
+  const typo = { kind: 'unknown', text: `ALTER ROLE app PASWORD 'hunter2'` } as const;
+  const denial = { code: 'unparseable', message: `near "'hunter2'"`, detail: `'hunter2'`, hint: '' } as const;
+  recorder.append({ ...sampleDecision(4), facts: typo, decision: { kind: 'refuse', denial } });
+  recorder.append({ kind: 'notice', operation: 4, severity: 'ERROR', code: '1', message: 'hunter2' });
+  await recorder.close('end');
+  for await (const line of readLines(store, recorder.session)) assert.doesNotMatch(line, /hunter2/);
+});
+
+test('lines are harmless to look at, and hold exactly what was given', async (t) => {
+  const { store } = await sampleFolder(t);
+  const text = "SELECT '\x1b[2J\x9b31m\x7f\u202e\u200b\u{e0041}\ufeff\0\n'";
+  const recorder = await openSample(store);
+  recorder.append(sampleDecision(1, sampleStatement(text)));
+  await recorder.close('end');
+  for await (const line of readLines(store, recorder.session))
+    assert.doesNotMatch(line, /[\x00-\x1f\x7f-\x9f\u200b\u202e\ufeff]|\udb40/);
+  const events = await eventsOf(store, recorder.session);
+  const decision = events.find((event) => event.kind === 'decision');
+  assert.ok(decision?.facts.kind === 'postgres');
+  assert.equal(decision.facts.sql.statement.text, text);
+});
+
+test('segments are rotated by size and by age, and chained across', async (t) => {
+  const { store } = await sampleFolder(t);
+  const bySize = await openSample(store, { segmentBytes: 2000 });
+  for (let operation = 1; operation <= 40; operation++) {
+    bySize.append(sampleDecision(operation));
+    if (operation % 5 === 0) await sleep(25);
+  }
+  await bySize.close('end');
+  const { manifest } = await summarize(store, bySize.session);
+  assert.ok((manifest?.segments.length ?? 0) > 2);
+  assert.equal((await verifyRecording(store, bySize.session, trusted)).kind, 'clean');
+
+  const byAge = await openSample(store, { segmentAge: 40 });
+  await sleep(120);
+  byAge.append(sampleDecision(1));
+  await sleep(120);
+  const names = await store.list(byAge.session);
+  assert.ok(names.includes('000001.head.json') && names.includes('000002.head.json'), names.join());
+  await byAge.close('end');
+  assert.equal((await verifyRecording(store, byAge.session, trusted)).kind, 'clean');
+});
+
+test('property: random events come back as they were, and verify', async (t) => {
+  const { store } = await sampleFolder(t);
+  const text = fc.oneof(
+    fc.string(),
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom('\ud800', '\u2028', '"\\', '\x1b]0;x\x07'),
+  );
+  // Lone surrogates are no Unicode: JSON keeps them, so they too must come back.
+  const row = fc.array(fc.option(text), { minLength: 2, maxLength: 2 });
+  const event = fc.record({
+    statement: text,
+    parameters: fc.array(fc.option(text)),
+    rows: fc.array(row),
+    message: text,
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { maxLength: 20 }), async (given) => {
+      const recorder = await openSample(store, { segmentBytes: 500 });
+      const columns = [
+        { name: 'a', type: '25' },
+        { name: 'b', type: '25' },
+      ];
+      for (const [index, one] of given.entries()) {
+        const operation = index + 1;
+        const sql = {
+          statement: sampleStatement(`x${one.statement}`),
+          parameters: one.parameters,
+          role: 'r',
+          inTransaction: true,
+        };
+        recorder.append({ ...sampleDecision(operation), facts: { kind: 'postgres', sql } });
+        recorder.append({ kind: 'rows', operation, columns, rows: one.rows });
+      }
+      await recorder.close('end');
+      const events = (await eventsOf(store, recorder.session)).slice(1, -1);
+      const decisions = events.filter((found) => found.kind === 'decision');
+      for (const [index, found] of decisions.entries()) {
+        const one = given[index];
+        assert.ok(found.facts.kind === 'postgres' && one !== undefined);
+        if (found.redacted) continue;
+        assert.equal(found.facts.sql.statement.text, `x${one.statement}`);
+        assert.deepEqual(found.facts.sql.parameters, one.parameters);
+      }
+      assert.deepEqual(
+        events.filter((found) => found.kind === 'rows').map((found) => found.rows),
+        given.map((one) => one.rows),
+      );
+      assert.equal((await verifyRecording(store, recorder.session, trusted)).kind, 'clean');
+    }),
+    { numRuns: 25 },
+  );
+});
+
+/** A store whose live segment can be held up or broken. */
+class TroubledStore extends DirectoryStore {
+  readonly calls: string[] = [];
+  trouble: Error | undefined;
+  syncGate: Promise<void> = Promise.resolve();
+  writeGate: Promise<void> = Promise.resolve();
+
+  override async create(session: string, name: string): Promise<LiveSegment> {
+    const live = await super.create(session, name);
+    return {
+      write: async (bytes) => {
+        await this.writeGate;
+        if (this.trouble !== undefined) throw this.trouble;
+        this.calls.push('write');
+        await live.write(bytes);
+      },
+      sync: async () => {
+        await this.syncGate;
+        if (this.trouble !== undefined) throw this.trouble;
+        await live.sync();
+        this.calls.push('sync');
+      },
+      close: () => live.close(),
+    };
+  }
+}
+
+test('strict: nothing goes on before it is synced, and those who wait share a sync', async (t) => {
+  const { folder } = await sampleFolder(t);
+  const store = new TroubledStore(folder);
+  const recorder = await openSample(store, { durability: 'strict' });
+  store.calls.length = 0;
+  let open: () => void = () => undefined;
+  store.syncGate = new Promise((resolve) => (open = resolve));
+  const done: number[] = [];
+  const waits = [1, 2, 3, 4].map(async (operation) => {
+    recorder.append(sampleDecision(operation));
+    await recorder.durable();
+    done.push(operation);
+  });
+  await sleep(60);
+  assert.deepEqual(done, []);
+  open();
+  await Promise.all(waits);
+  assert.deepEqual(done, [1, 2, 3, 4]);
+  assert.ok(store.calls.filter((call) => call === 'sync').length <= 2, store.calls.join());
+  assert.equal(store.calls[0], 'write');
+  assert.equal(recorder.durable(), undefined);
+  await recorder.close('end');
+});
+
+test('batched: never waits, and is on its way to disk within the flush interval', async (t) => {
+  const { folder, store } = await sampleFolder(t);
+  const recorder = await openSample(store);
+  recorder.append(sampleDecision(1));
+  assert.equal(recorder.durable(), undefined);
+  await sleep(100);
+  const live = await readFile(join(folder, recorder.session, '000001.jsonl'), 'utf8');
+  assert.equal(live.split('\n').length, 3);
+  await recorder.close('end');
+});
+
+for (const durability of ['strict', 'batched'] as const) {
+  test(`${durability}: a full disk fails the recording for good`, async (t) => {
+    const { folder } = await sampleFolder(t);
+    const store = new TroubledStore(folder);
+    const failures: Error[] = [];
+    const recorder = await openSample(store, { durability, onFailure: (error) => failures.push(error) });
+    await sleep(40);
+    store.trouble = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    recorder.append(sampleDecision(1));
+    if (durability === 'strict') await assert.rejects(recorder.durable() ?? Promise.resolve(), /no space/);
+    await sleep(40);
+    assert.ok(recorder.failed);
+    assert.equal(failures.length, 1);
+    store.trouble = undefined;
+    recorder.append(sampleDecision(2));
+    if (durability === 'strict') await assert.rejects(recorder.durable() ?? Promise.resolve(), /no space/);
+    assert.ok(recorder.failed);
+    await assert.rejects(recorder.close('end'), /could not be completed/);
+    assert.equal((await verifyRecording(store, recorder.session, trusted)).kind, 'unfinished');
+  });
+}
+
+test('a backlog over its cap fails the recording', async (t) => {
+  const { folder } = await sampleFolder(t);
+  const store = new TroubledStore(folder);
+  const recorder = await openSample(store, { backlog: 200_000 });
+  await sleep(40);
+  let open: () => void = () => undefined;
+  store.writeGate = new Promise((resolve) => (open = resolve));
+  for (let operation = 1; operation <= 5000 && !recorder.failed; operation++)
+    recorder.append(sampleDecision(operation));
+  assert.ok(recorder.failed);
+  open();
+  await assert.rejects(recorder.close('end'), /could not be completed/);
+});
+
+test('an event that cannot be encoded fails the recording and does not throw', async (t) => {
+  const { store } = await sampleFolder(t);
+  const recorder = await openSample(store);
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+  // What no caller may do, and a mistake in one could.
+  recorder.append({ ...sampleDecision(1), masks: circular as never });
+  assert.ok(recorder.failed);
+  await assert.rejects(recorder.close('end'));
+});
+
+test('a session is written once', async (t) => {
+  const { folder, store } = await sampleFolder(t);
+  const header = sampleHeader();
+  const recorder = await openSample(store, {}, header);
+  await assert.rejects(openSample(store, {}, header), { code: 'exists' });
+  await recorder.close('end');
+  await assert.rejects(store.put(recorder.session, 'manifest.json', once()), { code: 'exists' });
+  await assert.rejects(store.put(recorder.session, '../x', once()), { code: 'format' });
+  await assert.rejects(openSample(store, {}, sampleHeader('../../etc')), { code: 'format' });
+  await writeFile(join(folder, 'not-a-session'), '');
+  assert.deepEqual(await store.sessions(), [recorder.session]);
+});
+
+test('closing twice gives the same digest; after it nothing is taken', async (t) => {
+  const { store } = await sampleFolder(t);
+  const recorder = await openSample(store);
+  const first = recorder.close('end');
+  recorder.append(sampleDecision(1));
+  assert.ok(recorder.failed);
+  assert.equal((await first).digest, (await recorder.close('again')).digest);
+  assert.equal((await eventsOf(store, recorder.session)).length, 2);
+});
+
+async function* once(): AsyncGenerator<Uint8Array> {
+  yield Buffer.from('x');
+}
