@@ -128,9 +128,10 @@ class LineCheck {
     return undefined;
   }
 
-  #accept(digest: string): undefined {
+  #accept(digest: string): SegmentProblem | undefined {
     this.digest = digest;
     this.next++;
+    return undefined;
   }
 
   #judge(line: Line): SegmentProblem | undefined {
