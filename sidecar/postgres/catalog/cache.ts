@@ -89,6 +89,11 @@ export class Catalog {
     };
   }
 
+  /** Grows with each change that was noticed. */
+  get version(): number {
+    return this.#version;
+  }
+
   /**
    * The catalog under a search_path. `searchPath` is what the server really searches: `"$user"` replaced, schemas that
    * do not exist or that the role may not use left out (`current_schemas(true)` gives just that, pg_catalog and the
