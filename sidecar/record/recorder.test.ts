@@ -280,6 +280,7 @@ test('an event that cannot be encoded fails the recording and does not throw', a
   // What no caller may do, and a mistake in one could.
   recorder.append({ ...sampleDecision(1), masks: circular as never });
   assert.ok(recorder.failed);
+  await assert.rejects(recorder.durable() ?? Promise.resolve());
   await assert.rejects(recorder.close('end'));
 });
 

@@ -44,7 +44,8 @@ export interface SessionRecorder {
   append(event: RecordingEvent): void;
   /**
    * `strict`: resolves when everything appended so far is on disk, and rejects when it cannot be. Those who wait at the same
-   * time share one fsync. Undefined when there is nothing to wait for: always so for `batched`.
+   * time share one fsync. `batched`: nothing to wait for. Undefined when there is nothing to wait for; rejects after a
+   * failure with either, so that what `append` could not take goes no further.
    */
   durable(): Promise<void> | undefined;
   /** Ends the session: writes its last event, closes the last segment, signs the manifest. Rejects when it failed. */
@@ -153,8 +154,8 @@ class Recorder implements SessionRecorder {
   }
 
   durable(): Promise<void> | undefined {
-    if (this.#options.durability === 'batched') return undefined;
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#options.durability === 'batched') return undefined;
     if (this.#synced >= this.#appended) return undefined;
     return new Promise((resolve, reject) => {
       this.#waiters.push({ n: this.#appended, resolve, reject });
