@@ -33,11 +33,6 @@ async function isFresh(): Promise<boolean> {
   return (await modified(bundlePath)) > (await newestSource());
 }
 
-/** True when there is a program to build at all. */
-export async function hasProgram(): Promise<boolean> {
-  return (await modified(join(root, 'cli', 'main.ts'))) > 0;
-}
-
 /** Test files run as processes of their own: a folder is the lock, so that one of them builds and the rest wait. */
 export async function ensureBundle(): Promise<void> {
   if (await isFresh()) return;

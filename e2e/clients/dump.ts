@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Check, Client, Endpoint, Target } from './client.ts';
+import { assertSameText } from './same-text.ts';
 import { runTool, toolVersion } from './tool.ts';
 
 async function must(tool: string, args: readonly string[], endpoint: Endpoint, input = ''): Promise<string> {
@@ -48,7 +49,7 @@ async function sameAfter(target: Target, restore: () => Promise<unknown>): Promi
   await restore();
   const [before, after] = [await plain(target.main), await plain(target.copy)];
   assert.ok(before.includes('CREATE MATERIALIZED VIEW shop.snapshot'), 'the dump is not whole');
-  assert.equal(after, before);
+  assertSameText(after, before);
 }
 
 const making: Check = { name: 'a schema of every kind of object', run: fill };

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import type { Check, Client, Target } from './client.ts';
+import { assertSameText } from './same-text.ts';
 
 function check(
   name: string,
@@ -125,8 +126,9 @@ const copying = check('COPY streams', async (sql) => {
   await pipeline(Readable.from(lines), await sql`copy postgres_js_copy from stdin`.writable());
   let text = '';
   const out = await sql`copy (select id, label from postgres_js_copy order by id) to stdout`.readable();
+  out.setEncoding('utf8');
   for await (const chunk of out) text += String(chunk);
-  assert.equal(text, lines.join(''));
+  assertSameText(text, lines.join(''));
 });
 
 const notifications = check('LISTEN and NOTIFY', async (sql) => {

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Check, Client, Target } from './client.ts';
+import { assertSameText } from './same-text.ts';
 import { type Output, runTool, toolVersion } from './tool.ts';
 
 const schema = `
@@ -122,7 +123,7 @@ const copying = check('\\copy in and out', async (target) => {
       \\copy (select * from t order by id) to '${result}' with (format csv)
       `,
     );
-    assert.equal(await readFile(result, 'utf8'), lines);
+    assertSameText(await readFile(result, 'utf8'), lines);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
