@@ -2,7 +2,13 @@
  * Turns decisions into permits. The pipeline knows no protocol: an adapter submits operations, and forwards one only
  * against the permit that came back for it. Nothing leaves without its decision being in the recording first.
  */
-import type { ApprovalGateway, ApprovalOutcome, ApprovalRequest, DecidedBy, VoidReason } from './approval/gateway.ts';
+import type {
+  ApprovalGateway,
+  ApprovalOutcome,
+  ApprovalRequest,
+  DecidedBy,
+  VoidReason,
+} from './approval/gateway.ts';
 import type { MaskRules } from './mask/mask.ts';
 import type { Decision, Denial, Facts, HoldRequirement } from './operation.ts';
 import type { MaskSummary, RecordingEvent, Verdict } from './record/event.ts';
@@ -24,6 +30,8 @@ export interface Operation {
   /** Called when it begins to wait, so that the client can be told. */
   held(approval: string, requirement: HoldRequirement): void;
 }
+
+let mint: (operation: Operation, digest: string | undefined) => Permit;
 
 /** Proof that one operation may go forward, once. Only the pipeline makes it. */
 export class Permit {
@@ -50,8 +58,6 @@ export class Permit {
   }
 }
 
-let mint: (operation: Operation, digest: string | undefined) => Permit;
-
 export type Outcome =
   | { readonly kind: 'permitted'; readonly number: number; readonly permit: Permit }
   | { readonly kind: 'refused'; readonly number: number; readonly denial: Denial }
@@ -67,12 +73,16 @@ export interface Grant {
 /** The clock, so that tests and replays can have their own. Milliseconds since the epoch. */
 export type Clock = () => number;
 
+/** The policy in force now for one session; another object after a change. */
+export type PolicyInForce = () => SessionPolicy;
+
 export interface PipelineParts {
-  /** The policy in force now; another object after a change. */
-  readonly policy: () => SessionPolicy;
+  readonly policy: PolicyInForce;
   readonly recorder: SessionRecorder;
   readonly approvals: ApprovalGateway;
   readonly clock: Clock;
+  /** The policy could not be read anew for longer than it may be used. */
+  readonly stale: () => boolean;
   /** Tells what a policy in Observe mode would have done. */
   readonly observed: (decision: Decision) => void;
 }
@@ -128,6 +138,9 @@ export class Pipeline {
   submit(operation: Operation, grant?: Grant): Outcome | Promise<Outcome> {
     const { recorder, clock, observed } = this.#parts;
     if (recorder.failed || this.#closed) return this.#unrecorded();
+    if (this.#parts.stale()) {
+      return { kind: 'refused', number: this.refuse(operation.facts, operation.masks, STALE), denial: STALE };
+    }
     const decision = this.#parts.policy().decide(operation.facts, clock());
     if (decision.kind === 'allow' && operation.needsPerson) {
       const number = this.refuse(operation.facts, operation.masks, operation.needsPerson);
@@ -237,7 +250,11 @@ export class Pipeline {
       case 'approved':
         if (operation.digest() !== digest) {
           this.#parts.approvals.void(approval, 'StateChanged');
-          return { kind: 'refused', number, denial: approvalDenial(approval, { kind: 'void', why: 'StateChanged' }) };
+          return {
+            kind: 'refused',
+            number,
+            denial: approvalDenial(approval, { kind: 'void', why: 'StateChanged' }),
+          };
         }
         if (!this.#parts.approvals.used(approval)) return { kind: 'refused', number, denial: USED_BEFORE };
         return this.#whenDurable(number, operation, digest);
@@ -256,6 +273,13 @@ export class Pipeline {
     }
   }
 }
+
+const STALE: Denial = {
+  code: 'policy-stale',
+  message: 'the policy of this connection is too old to decide by',
+  detail: 'It could not be read anew for longer than policyMaxAge.',
+  hint: 'Tell the platform team: the manifests cannot be read or are wrong.',
+};
 
 const USED_BEFORE: Denial = {
   code: 'approval-void',

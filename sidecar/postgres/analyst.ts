@@ -54,7 +54,7 @@ export class AnalysisError extends Error {
 
 /** Reads what names are resolved under: settings may have been changed by functions, so the server itself is asked. */
 const SETTINGS_QUERY =
-  'SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false)), ' +
+  'SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true)), ' +
   '(SELECT nspname FROM pg_catalog.pg_namespace WHERE oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), ' +
   'current_user';
 
@@ -72,7 +72,11 @@ export class Analyst {
   /** Something was changed in the open transaction, that a rollback would take back. */
   #touched = false;
 
-  constructor(shared: SharedAnalysis, names: Names, ask: (sql: string) => ReturnType<CatalogQuery> | undefined) {
+  constructor(
+    shared: SharedAnalysis,
+    names: Names,
+    ask: (sql: string) => ReturnType<CatalogQuery> | undefined,
+  ) {
     this.#shared = shared;
     this.#names = names;
     this.#ask = ask;
@@ -106,7 +110,7 @@ export class Analyst {
 
   /** A statement has run: takes note of what it may have changed. */
   completed(statement: Statement, inTransaction: boolean): void {
-    if (!statement.changesCatalog && !statement.changesSettings && statement.session.kind !== 'set') return;
+    if (!statement.changesCatalog && !statement.changesSettings && !setsPath(statement)) return;
     this.#stale = true;
     if (inTransaction) this.#touched = true;
     if (!statement.changesCatalog) return;
@@ -139,10 +143,16 @@ export class Analyst {
     const cached = this.#shared.cache.get(text);
     if (cached && this.holds(cached.context, masks)) return cached;
     const analysed = this.#once(text, masks);
-    return analysed.kind === 'needs' ? this.#untilKnown(text, masks, analysed) : this.#keep(text, masks, analysed);
+    return analysed.kind === 'needs'
+      ? this.#untilKnown(text, masks, analysed)
+      : this.#keep(text, masks, analysed);
   }
 
-  async #untilKnown(text: string, masks: MaskRules, first: Extract<Analysis, { kind: 'needs' }>): Promise<Analysed> {
+  async #untilKnown(
+    text: string,
+    masks: MaskRules,
+    first: Extract<Analysis, { kind: 'needs' }>,
+  ): Promise<Analysed> {
     let needs = first.needs;
     for (let round = 0; round < MAX_ROUNDS; round++) {
       await this.#catalog().load(needs, this.#query());
@@ -178,7 +188,26 @@ export class Analyst {
     if (this.#private === undefined) return this.#shared.query;
     return (sql) =>
       this.#ask(sql) ??
-      Promise.reject(new AnalysisError('the catalog was changed in this pipeline: send Sync before using what was changed'));
+      Promise.reject(
+        new AnalysisError(
+          'the catalog was changed in this pipeline: send Sync before using what was changed',
+        ),
+      );
+  }
+}
+
+/** Settings by which names are resolved, or the role that they are resolved for. */
+const PATH_SETTINGS = new Set(['search_path', 'role', 'session_authorization', 'all']);
+
+function setsPath({ session }: Statement): boolean {
+  switch (session.kind) {
+    case 'set':
+      return PATH_SETTINGS.has(session.name.toLowerCase());
+    case 'set-role':
+    case 'discard':
+      return true;
+    default:
+      return false;
   }
 }
 

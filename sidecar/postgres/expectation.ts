@@ -8,7 +8,12 @@ export type Expectation =
   | { readonly kind: 'query'; readonly runs: readonly Run[]; next: number; failed: boolean }
   | { readonly kind: 'parse'; readonly prepared: Prepared; readonly undo: Undo; readonly internal: boolean }
   | { readonly kind: 'bind'; readonly portal: Portal; readonly undo: Undo }
-  | { readonly kind: 'describe-statement'; readonly prepared: Prepared; readonly internal: boolean; parametersSeen: boolean }
+  | {
+      readonly kind: 'describe-statement';
+      readonly prepared: Prepared;
+      readonly internal: boolean;
+      parametersSeen: boolean;
+    }
   | { readonly kind: 'describe-portal'; readonly portal: Portal | undefined; readonly internal: boolean }
   | { readonly kind: 'execute'; readonly portal: Portal }
   | { readonly kind: 'close'; readonly undo: Undo; readonly internal: boolean }
@@ -18,6 +23,8 @@ export type Expectation =
   | {
       readonly kind: 'internal';
       readonly rows: (readonly (string | null)[])[];
+      /** Of an extended one: CloseCompletes still to come, the last of which ends it. */
+      closes: number;
       error: ErrorFields | undefined;
       readonly done: (rows: readonly (readonly (string | null)[])[]) => void;
       readonly fail: (error: Error) => void;

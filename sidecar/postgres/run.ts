@@ -15,6 +15,8 @@ export interface RowBudget {
 /** How rows are let out: as they are, through a masker, or not at all since the layout has not been seen. */
 export type Layout =
   | { readonly kind: 'unknown' }
+  /** It cannot be masked: no row goes out. */
+  | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'clear'; readonly fields: readonly FieldDescription[] }
   | { readonly kind: 'masked'; readonly fields: readonly FieldDescription[]; readonly masker: RowMasker };
 
@@ -27,6 +29,8 @@ export class Run {
   /** The server's messages about it may hold protected values. */
   readonly withheld: boolean;
   layout: Layout = { kind: 'unknown' };
+  /** It was sent, and counts among those that change what later ones mean. */
+  pending = false;
   copyMasker: CopyMasker | undefined;
   /** Rows and bytes that the client got, or sent by COPY. */
   rows = 0;
@@ -89,7 +93,9 @@ const columnsOf = new WeakMap<readonly FieldDescription[], readonly RecordedColu
 export function recordedColumns(fields: readonly FieldDescription[]): readonly RecordedColumn[] {
   let columns = columnsOf.get(fields);
   if (!columns) {
-    columns = Object.freeze(fields.map(({ name, typeOid }) => Object.freeze({ name, type: String(typeOid) })));
+    columns = Object.freeze(
+      fields.map(({ name, typeOid }) => Object.freeze({ name, type: String(typeOid) })),
+    );
     columnsOf.set(fields, columns);
   }
   return columns;

@@ -41,7 +41,10 @@ export class StatementOperation implements Operation {
     this.statement = statement;
     this.parameterTypes = raw.length === 0 ? NO_TYPES : raw.map(({ type }) => type);
     this.masks = maskSummary(statement.masks);
-    this.facts = { kind: 'postgres', sql: { statement: statement.facts, parameters, role: state.role(), inTransaction } };
+    this.facts = {
+      kind: 'postgres',
+      sql: { statement: statement.facts, parameters, role: state.role(), inTransaction },
+    };
   }
 
   get parameters(): readonly (string | null)[] {
@@ -52,6 +55,11 @@ export class StatementOperation implements Operation {
   get needsPerson(): Denial | undefined {
     const { masks } = this.statement;
     return masks.kind === 'untraceable' ? untraceableDenial(masks) : undefined;
+  }
+
+  /** The same values under an approver's text. */
+  withStatement(statement: Statement, inTransaction: boolean): StatementOperation {
+    return new StatementOperation(this.#state, statement, this.parameters, this.#raw, inTransaction);
   }
 
   digest(): string {
@@ -123,7 +131,10 @@ function maskSummary(outcome: MaskOutcome): MaskSummary {
 function summarize(outcome: Exclude<MaskOutcome, { kind: 'clear' }>): MaskSummary {
   switch (outcome.kind) {
     case 'columns':
-      return { kind: 'columns', fields: outcome.fields.map((field) => (field.kind === 'value' ? field.mask.with : field.kind)) };
+      return {
+        kind: 'columns',
+        fields: outcome.fields.map((field) => (field.kind === 'value' ? field.mask.with : field.kind)),
+      };
     case 'untraceable':
       return { kind: 'all', reason: outcome.reason };
     case 'refused':
@@ -144,7 +155,8 @@ function untraceableDenial(outcome: Extract<MaskOutcome, { kind: 'untraceable' }
   return {
     code: 'mask',
     message: outcome.reason,
-    detail: 'This connection masks columns, and what this statement does with them cannot be traced; only a person may let it run.',
+    detail:
+      'This connection masks columns, and what this statement does with them cannot be traced; only a person may let it run.',
     hint: outcome.hint,
   };
 }

@@ -1,0 +1,424 @@
+/** Listens for the clients of one PostgreSQL connection, and puts each session together. */
+import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+import { type Server, type Socket, createServer } from 'node:net';
+import { type SecureContext, createSecureContext } from 'node:tls';
+import type { Logger } from 'pino';
+import type { ApprovalEvidence } from '../../crds/approval.ts';
+import type { ApprovalGateway } from '../approval/gateway.ts';
+import type { ConnectionConfig } from '../configuration.ts';
+import { asksForPassword, identify, isLoopback } from '../identity/identity.ts';
+import type { Decision, Identity } from '../operation.ts';
+import { Pipeline, type PolicyInForce } from '../pipeline.ts';
+import type { PolicyDigest } from '../record/event.ts';
+import type { RecordingHeader, SessionRecorder } from '../record/recorder.ts';
+import { AnalysisCache, Analyst } from './analyst.ts';
+import { Answers } from './answers.ts';
+import { Catalog } from './catalog/cache.ts';
+import { EVIDENCE_SETTINGS } from './evidence.ts';
+import { gatherEvidence } from './evidence-gathering.ts';
+import { Exchange } from './exchange.ts';
+import { Masking } from './masking.ts';
+import { errorFields } from './refusal.ts';
+import { Requests } from './requests.ts';
+import { type ServerLink, ServerRefusal, cancelServer, connectServer } from './server.ts';
+import { Session } from './session.ts';
+import { startParameters } from './settings.ts';
+import { SideConnection } from './side.ts';
+import { type SignIn, fatal, signIn } from './signin.ts';
+import type { StatementOperation, StatementState } from './statement-operation.ts';
+import {
+  encodeAuthentication,
+  encodeBackendKeyData,
+  encodeErrorFields,
+  encodeParameterStatus,
+  encodeReadyForQuery,
+} from './wire/backend.ts';
+import { FrameReader } from './wire/frame.ts';
+import { frontendLimit } from './wire/frontend.ts';
+
+/** What an adapter is given by the program around it. */
+export interface AdapterParts {
+  readonly config: ConnectionConfig;
+  readonly log: Logger;
+  /** The policy in force for who asks; changes when the manifests do. */
+  readonly policyFor: (identity: Identity) => PolicyInForce;
+  readonly policyDigests: () => readonly PolicyDigest[];
+  /** Since when the policy could not be read anew; undefined while it can. */
+  readonly staleSince: () => number | undefined;
+  readonly approvals: ApprovalGateway;
+  readonly openRecording: (
+    header: Omit<RecordingHeader, 'session'>,
+    config: ConnectionConfig,
+    onFailure: (error: Error) => void,
+  ) => Promise<SessionRecorder>;
+}
+
+type Client = Extract<SignIn, { kind: 'client' }>;
+
+interface Live {
+  readonly session: Session;
+  readonly recorder: SessionRecorder;
+  readonly processId: number;
+  readonly secret: Buffer;
+}
+
+/** Looked at so often for DDL that came by other ways, in milliseconds; see `Catalog.poll`. */
+const POLL_INTERVAL = 1_000;
+/** Clients that have not signed in yet. */
+const MAX_ENTERING = 256;
+
+export class PostgresAdapter {
+  readonly #parts: AdapterParts;
+  readonly #server: Server;
+  readonly #tls: SecureContext | undefined;
+  readonly #live = new Set<Live>();
+  readonly #entering = new Set<Socket>();
+  readonly #side: SideConnection;
+  readonly #evidence: SideConnection;
+  readonly #catalog = new Catalog();
+  readonly #cache = new AnalysisCache();
+  readonly #poll: NodeJS.Timeout;
+
+  constructor(parts: AdapterParts) {
+    this.#parts = parts;
+    const { listen, target } = parts.config;
+    this.#tls =
+      listen.tls &&
+      createSecureContext({ cert: listen.tls.certificate, key: listen.tls.key, minVersion: 'TLSv1.2' });
+    this.#side = new SideConnection(target, SIDE_PARAMETERS);
+    this.#evidence = new SideConnection(target, EVIDENCE_PARAMETERS);
+    this.#server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true }, (socket) =>
+      this.#accept(socket),
+    );
+    this.#poll = setInterval(() => void this.#lookForChanges(), POLL_INTERVAL);
+    this.#poll.unref();
+  }
+
+  get config(): ConnectionConfig {
+    return this.#parts.config;
+  }
+
+  /** Resolves with the port when clients can connect. Rejects when the address cannot be had. */
+  listen(): Promise<number> {
+    const { address, port } = this.#parts.config.listen;
+    return new Promise((done, fail) => {
+      this.#server.once('error', fail);
+      this.#server.listen(port, address, () => {
+        this.#server.off('error', fail);
+        this.#server.on('error', (error) => this.#parts.log.error({ err: error }, 'the listener failed'));
+        const bound = this.#server.address();
+        done(bound !== null && typeof bound === 'object' ? bound.port : port);
+      });
+    });
+  }
+
+  /** Notes a changed or refused policy in every live recording. */
+  policyChanged(error: string | null): void {
+    const policies = this.#parts.policyDigests();
+    for (const { recorder } of this.#live) recorder.append({ kind: 'policy-change', policies, error });
+  }
+
+  /** Ends all sessions and closes; resolves when their recordings are closed. */
+  async close(reason: string): Promise<void> {
+    clearInterval(this.#poll);
+    const closed = new Promise((done) => this.#server.close(done));
+    for (const socket of this.#entering) socket.destroy();
+    const sessions = [...this.#live].map(({ session }) => session);
+    for (const session of sessions) session.abort('57P01', reason);
+    await Promise.all(sessions.map(async (session) => session.closed));
+    this.#side.close();
+    this.#evidence.close();
+    await closed;
+  }
+
+  #accept(socket: Socket): void {
+    const { log } = this.#parts;
+    socket.on('error', () => undefined);
+    if (this.#entering.size >= MAX_ENTERING) {
+      socket.destroy();
+      return;
+    }
+    this.#entering.add(socket);
+    this.#enter(socket)
+      .catch((error: unknown) => {
+        log.info(
+          { client: addressOf(socket), reason: error instanceof Error ? error.message : 'unknown' },
+          'sign-in failed',
+        );
+        socket.destroy();
+      })
+      .finally(() => this.#entering.delete(socket));
+  }
+
+  async #enter(raw: Socket): Promise<void> {
+    const { config } = this.#parts;
+    const client = await signIn(raw, { tls: this.#tls, password: asksForPassword(config.sources) });
+    if (client.kind === 'cancel') {
+      this.#cancel(client.processId, client.secret);
+      raw.end();
+      return;
+    }
+    const loopback = isLoopback(raw.remoteAddress) && isLoopback(raw.localAddress);
+    const identity = identify(config.sources, { password: client.password, loopback });
+    if (!identity) {
+      fatal(
+        client.socket,
+        '28P01',
+        "the run's token was not accepted",
+        'Give the token of this run as the password.',
+      );
+      return;
+    }
+    const database = client.parameters.get('database') ?? client.parameters.get('user') ?? '';
+    if (client.parameters.has('database') && database !== config.facts.database) {
+      fatal(
+        client.socket,
+        '3D000',
+        `this connection is to the database "${config.facts.database}" and to no other`,
+        `Set the client's database to ${config.facts.database}.`,
+      );
+      return;
+    }
+    await this.#connect(client, raw, identity);
+  }
+
+  async #connect(client: Client, raw: Socket, identity: Identity): Promise<void> {
+    const { config, log } = this.#parts;
+    const parameters = startParameters(client.parameters);
+    if (parameters.kind === 'refused') {
+      fatal(client.socket, '42501', parameters.message, parameters.hint);
+      return;
+    }
+    let link: ServerLink;
+    try {
+      link = await connectServer(config.target, parameters.parameters);
+    } catch (error) {
+      log.error(
+        { err: error instanceof ServerRefusal ? { message: error.message } : error },
+        'the target could not be reached',
+      );
+      const refused = clientFault(error);
+      if (refused) fatal(client.socket, refused.sqlstate, refused.message);
+      else
+        fatal(
+          client.socket,
+          '08006',
+          `the target of ${config.facts.name} cannot be reached`,
+          "Try again; if it stays so, tell the platform team. The sidecar's log has the cause.",
+        );
+      return;
+    }
+    let recorder: SessionRecorder;
+    try {
+      recorder = await this.#parts.openRecording(
+        this.#header(client, raw, identity, link),
+        config,
+        (error) => {
+          log.error({ err: error }, 'the recording failed');
+        },
+      );
+    } catch (error) {
+      log.error({ err: error }, 'the recording could not be opened');
+      link.socket.destroy();
+      fatal(
+        client.socket,
+        '58030',
+        'the recording of this session cannot be written',
+        'Tell the platform team.',
+      );
+      return;
+    }
+    if (client.socket.destroyed) {
+      link.socket.destroy();
+      await recorder.close('the client went away while signing in');
+      return;
+    }
+    this.#begin(client, identity, link, recorder);
+  }
+
+  #header(
+    client: Client,
+    raw: Socket,
+    identity: Identity,
+    link: ServerLink,
+  ): Omit<RecordingHeader, 'session'> {
+    return {
+      identity,
+      connection: this.#parts.config.facts,
+      client: { address: addressOf(raw), applicationName: client.parameters.get('application_name') ?? '' },
+      policies: this.#parts.policyDigests(),
+      serverVersion: link.parameters.get('server_version') ?? '',
+    };
+  }
+
+  #begin(client: Client, identity: Identity, link: ServerLink, recorder: SessionRecorder): void {
+    const { config, log, approvals } = this.#parts;
+    const exchange = new Exchange(link.socket, client.socket);
+    const policy = this.#parts.policyFor(identity);
+    const record: SessionRecorder['append'] = (event) => recorder.append(event);
+    const pipeline = new Pipeline({
+      policy,
+      recorder,
+      approvals,
+      clock: Date.now,
+      stale: () => this.#stale(),
+      observed: (decision) => tellObserved(exchange, decision),
+    });
+    const shared = { catalog: this.#catalog, query: this.#side.query, cache: this.#cache };
+    const analyst = new Analyst(shared, exchange.names, exchange.ask);
+    const masking = new Masking({ rules: () => pipeline.masks, query: this.#side.query });
+    const state = this.#state(identity, recorder.session, exchange, analyst, pipeline, link);
+    const processId = randomInt(1, 0x7fffffff);
+    const secret = randomBytes(client.minor >= 2 ? 32 : 4);
+    const session = new Session({
+      client: client.socket,
+      clientReader: new FrameReader(frontendLimit(config.limits.messageBytes)),
+      server: link,
+      exchange,
+      pipeline,
+      recorder,
+      log,
+      idleTimeout: config.limits.idleTimeout,
+      cancelServer: () => cancelServer(config.target, link),
+    });
+    const live = { session, recorder, processId, secret };
+    this.#live.add(live);
+    void session.closed.then(() => this.#live.delete(live));
+    const masked = () => pipeline.masks.columns.length > 0;
+    const answers = new Answers({ exchange, analyst, masking, masked, record });
+    const requests = new Requests({
+      exchange,
+      analyst,
+      pipeline,
+      masking,
+      state,
+      budget: config.recording.budget,
+      record,
+      terminate: () => session.end('the client ended the session'),
+    });
+    welcome(client.socket, link, processId, secret);
+    log.info({ session: recorder.session, subject: identity.subject }, 'session started');
+    session.start(requests, answers, client.rest);
+  }
+
+  #state(
+    identity: Identity,
+    session: string,
+    exchange: Exchange,
+    analyst: Analyst,
+    pipeline: Pipeline,
+    link: ServerLink,
+  ): StatementState {
+    const { config } = this.#parts;
+    return {
+      connection: config.facts,
+      identity,
+      session,
+      maxPendingApprovals: config.limits.pendingApprovals,
+      role: () => analyst.role,
+      searchPath: () => analyst.searchPath,
+      transaction: () => ({ open: exchange.open, failed: exchange.status === 'E', wrote: exchange.wrote }),
+      evidence: async (operation: StatementOperation): Promise<ApprovalEvidence> => {
+        // Before a person is asked, all that came before has run: an error of it would make the question moot.
+        await exchange.drained();
+        return gatherEvidence(operation, {
+          explain: this.#evidence.query,
+          query: this.#side.query,
+          processId: link.processId,
+          role: analyst.role,
+          searchPath: analyst.searchPath,
+          masks: pipeline.masks,
+          inTransaction: exchange.open,
+        });
+      },
+      held: (approval, requirement) => {
+        const who = [
+          ...requirement.approvers.groups.map((group) => `group ${group}`),
+          ...requirement.approvers.users,
+        ].join(' or ');
+        const minutes = `${Math.ceil(requirement.timeout / 60_000)} min`;
+        const fields = errorFields(
+          'NOTICE',
+          '00000',
+          `waiting for approval ${approval}`,
+          `Held by policy ${requirement.rule.policy}, rule ${requirement.rule.rule}; ${who} can decide within ${minutes}.`,
+          'The statement runs when it is approved. Cancel it to give up.',
+        );
+        exchange.toClient.send(encodeErrorFields('notice', fields));
+        exchange.toClient.flush();
+      },
+    };
+  }
+
+  /** The policy is older than it may be: it could not be read anew for too long. */
+  #stale(): boolean {
+    const since = this.#parts.staleSince();
+    return since !== undefined && Date.now() - since > this.#parts.config.limits.policyMaxAge;
+  }
+
+  /** A key opens one session only, and wrong ones take as long as right ones. */
+  #cancel(processId: number, secret: Buffer): void {
+    for (const live of this.#live) {
+      if (live.processId !== processId || live.secret.length !== secret.length) continue;
+      if (timingSafeEqual(live.secret, secret)) live.session.cancel();
+    }
+  }
+
+  async #lookForChanges(): Promise<void> {
+    if (this.#live.size === 0) return;
+    try {
+      await this.#catalog.poll(this.#side.query);
+    } catch (error) {
+      // What cannot be checked is read anew when it is next needed.
+      this.#catalog.invalidate();
+      this.#parts.log.warn({ err: error }, 'the catalog could not be checked for changes');
+    }
+  }
+}
+
+/** Internal queries are short, wait for no lock, and look names up nowhere but where they say. */
+const SIDE_PARAMETERS = new Map([
+  ['application_name', 'sidewarden'],
+  ['client_encoding', 'UTF8'],
+  ['standard_conforming_strings', 'on'],
+  ['statement_timeout', '5000'],
+  ['lock_timeout', '1000'],
+  ['search_path', 'pg_catalog'],
+  ['default_transaction_read_only', 'on'],
+]);
+
+const EVIDENCE_PARAMETERS = new Map([...EVIDENCE_SETTINGS, ['application_name', 'sidewarden']]);
+
+function addressOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`;
+}
+
+function welcome(socket: Socket, link: ServerLink, processId: number, secret: Buffer): void {
+  const messages = [encodeAuthentication(0)];
+  for (const [name, value] of link.parameters) messages.push(encodeParameterStatus(name, value));
+  messages.push(encodeBackendKeyData(processId, secret), encodeReadyForQuery('I'));
+  socket.write(Buffer.concat(messages));
+}
+
+/** What the server refused because of the client's own parameters; all else names our credential, and stays in our log. */
+function clientFault(error: unknown): { sqlstate: string; message: string } | undefined {
+  if (!(error instanceof ServerRefusal)) return undefined;
+  const sqlstate = error.fields.get('C') ?? '';
+  // invalid_parameter_value, undefined_object (a setting), cannot_connect_now, too_many_connections
+  if (!['22023', '42704', '57P03', '53300'].includes(sqlstate)) return undefined;
+  return { sqlstate, message: error.message };
+}
+
+function tellObserved(exchange: Exchange, decision: Decision): void {
+  for (const { policy, would, rules } of decision.observed) {
+    if (would === 'allow') continue;
+    const names = rules.map(({ rule }) => rule).join(', ');
+    const fields = errorFields(
+      'NOTICE',
+      '00000',
+      `policy ${policy} would ${would} this statement (it only observes)`,
+      names === '' ? '' : `Rules: ${names}.`,
+    );
+    exchange.toClient.send(encodeErrorFields('notice', fields));
+  }
+}

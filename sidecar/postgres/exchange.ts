@@ -1,0 +1,209 @@
+/** The state that both directions of one session share: requests write it ahead, answers confirm it. */
+import type { Socket } from 'node:net';
+import type { MaskRules } from '../mask/mask.ts';
+import { Expectations } from './expectation.ts';
+import { Names } from './names.ts';
+import { Outlet } from './outlet.ts';
+import { Run, type RowBudget } from './run.ts';
+import type { Statement } from './sql/statement.ts';
+import type { TransactionStatus } from './wire/backend.ts';
+import { FLUSH, encodeBind, encodeClose, encodeExecute, encodeParse, encodeQuery } from './wire/frontend.ts';
+
+export class Exchange {
+  readonly expectations = new Expectations();
+  readonly names = new Names();
+  readonly toServer: Outlet;
+  readonly toClient: Outlet;
+  /** As the server last told. */
+  status: TransactionStatus = 'I';
+  /** Whether a transaction block will be open once all that was sent has run. */
+  open = false;
+  /** The open transaction has written. */
+  wrote = false;
+  /** A message of the current batch failed: the client's messages up to its Sync are dropped, as the server does. */
+  discarding = false;
+  /** Number of Syncs sent. */
+  batch = 0;
+  /** Messages of the extended protocol were sent since the last Sync. */
+  midBatch = false;
+  /** Statements under way that change what later ones mean. */
+  pendingEffects = 0;
+  /** A COPY FROM STDIN that takes data now. */
+  copyIn: Run | undefined;
+  #copyGate: (() => void) | undefined;
+  #drained: (() => void) | undefined;
+
+  constructor(server: Socket, client: Socket) {
+    this.toServer = new Outlet(server);
+    this.toClient = new Outlet(client);
+  }
+
+  /** Nothing is under way: the server waits for a query. */
+  get idle(): boolean {
+    return this.expectations.size === 0 && !this.midBatch;
+  }
+
+  /** A run is about to be executed by the server. */
+  sent(run: Run): void {
+    const { statement } = run;
+    switch (statement.session.kind) {
+      case 'begin':
+        this.open = true;
+        break;
+      case 'commit':
+      case 'rollback':
+        this.open = statement.session.chain;
+        break;
+      default:
+        break;
+    }
+    if (run.pending || !affectsLater(statement)) return;
+    run.pending = true;
+    this.pendingEffects += 1;
+  }
+
+  /** It has run, or will not any more. */
+  settled(run: Run): void {
+    if (!run.pending) return;
+    run.pending = false;
+    this.pendingEffects -= 1;
+  }
+
+  /** Resolves when all that was sent is answered; undefined when it is. */
+  drained(): Promise<void> | undefined {
+    const last = this.expectations.last;
+    if (!last) return undefined;
+    if (last.kind !== 'sync' && last.kind !== 'query') this.toServer.send(FLUSH);
+    this.toServer.flush();
+    return new Promise((done) => {
+      this.#drained = done;
+    });
+  }
+
+  /** Resolves when the COPY that was just sent takes data, or is over. */
+  copyStarted(): Promise<void> {
+    this.toServer.send(FLUSH);
+    this.toServer.flush();
+    return new Promise((done) => {
+      this.#copyGate = done;
+    });
+  }
+
+  openCopyGate(): void {
+    const open = this.#copyGate;
+    this.#copyGate = undefined;
+    open?.();
+  }
+
+  /** To be called whenever an answer was taken off. */
+  answered(): void {
+    if (this.expectations.size > 0 || !this.#drained) return;
+    const done = this.#drained;
+    this.#drained = undefined;
+    done();
+  }
+
+  /** Lets go of all that waits for answers which will not come. */
+  release(): void {
+    this.openCopyGate();
+    const done = this.#drained;
+    this.#drained = undefined;
+    done?.();
+    for (let item = this.expectations.shift(); item; item = this.expectations.shift()) {
+      if (item.kind === 'internal') item.fail(new Error('the server closed the connection'));
+    }
+  }
+
+  /**
+   * A query of ours on the session's own connection, where it sees what its transaction has changed. Within a batch it goes by
+   * the extended protocol, since a simple query would commit what came before. Undefined while the transaction has failed.
+   */
+  readonly ask = (sql: string): Promise<readonly (readonly (string | null)[])[]> | undefined => {
+    if (this.expectations.size > 0 || this.status === 'E' || this.discarding) return undefined;
+    return new Promise((done, fail) => {
+      const extended = this.midBatch;
+      this.expectations.push({
+        kind: 'internal',
+        rows: [],
+        closes: extended ? 2 : 0,
+        error: undefined,
+        done,
+        fail,
+      });
+      if (!extended) this.toServer.send(encodeQuery(sql));
+      else for (const message of internalBatch(sql)) this.toServer.send(message);
+      this.toServer.flush();
+    });
+  };
+}
+
+/** Statement and portal of internal queries within a client's batch; the unnamed ones are the client's. */
+const INTERNAL = 'sidewarden_internal';
+
+function internalBatch(sql: string): readonly Buffer[] {
+  const bind = { portal: INTERNAL, statement: INTERNAL, formats: [], values: [], resultFormats: [] };
+  return [
+    encodeParse(INTERNAL, sql, []),
+    encodeBind(bind, INTERNAL),
+    encodeExecute(INTERNAL),
+    encodeClose('P', INTERNAL),
+    encodeClose('S', INTERNAL),
+    FLUSH,
+  ];
+}
+
+/** Whether a statement changes what later ones mean, other than by opening or ending a transaction. */
+export function affectsLater(statement: Statement): boolean {
+  if (statement.changesCatalog || statement.changesSettings) return true;
+  switch (statement.session.kind) {
+    case 'none':
+    case 'begin':
+    case 'commit':
+    case 'rollback':
+    case 'savepoint':
+    case 'release':
+    case 'rollback-to':
+    case 'prepare-transaction':
+    case 'listen':
+    case 'unlisten':
+    case 'copy-in':
+    case 'copy-out':
+      return false;
+    case 'set':
+    case 'set-role':
+    case 'discard':
+    case 'prepare':
+    case 'deallocate':
+    case 'declare':
+    case 'close-cursor':
+      return true;
+  }
+}
+
+/** How the answer of a permitted statement is masked. */
+function masksOf(statement: Statement): Run['masks'] {
+  switch (statement.masks.kind) {
+    case 'clear':
+      return undefined;
+    case 'columns':
+      return statement.masks.fields;
+    case 'untraceable':
+      return 'all';
+    case 'refused':
+      throw new RangeError('a refused statement has no run');
+  }
+}
+
+/** Whether the server's messages about a statement could hold a protected value. */
+export function messagesWithheld(statement: Statement, rules: MaskRules): boolean {
+  if (rules.columns.length === 0) return false;
+  if (statement.masks.kind !== 'clear' || statement.facts.effects.includes('opaque')) return true;
+  // Names may hold dots: a table is one of a protected column when the column's name goes on from the table's.
+  return statement.facts.tables.some(({ name }) =>
+    rules.columns.some(({ column }) => column.startsWith(`${name}.`)),
+  );
+}
+
+export function newRun(number: number, statement: Statement, rules: MaskRules, budget: RowBudget): Run {
+  return new Run(number, statement, masksOf(statement), messagesWithheld(statement, rules), budget);
+}

@@ -1,0 +1,247 @@
+/** One client and one server connection, from the first query to the end: moves bytes, and lets neither side outrun the other. */
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { VoidReason } from '../approval/gateway.ts';
+import type { Pipeline } from '../pipeline.ts';
+import type { SessionRecorder } from '../record/recorder.ts';
+import type { Answers } from './answers.ts';
+import type { Exchange } from './exchange.ts';
+import type { Requests } from './requests.ts';
+import type { ServerLink } from './server.ts';
+import { fatal } from './signin.ts';
+import { WireError } from './wire/error.ts';
+import type { FrameReader } from './wire/frame.ts';
+import { TERMINATE } from './wire/frontend.ts';
+
+export interface SessionParts {
+  readonly client: Socket;
+  readonly clientReader: FrameReader;
+  readonly server: ServerLink;
+  readonly exchange: Exchange;
+  readonly pipeline: Pipeline;
+  readonly recorder: SessionRecorder;
+  readonly log: Logger;
+  /** Milliseconds without a byte of the client and with nothing under way; undefined for ever. */
+  readonly idleTimeout: number | undefined;
+  readonly cancelServer: () => Promise<void>;
+}
+
+/** A client may send on while it waits for a person, up to so many bytes; then its socket is not read. */
+const MAX_BACKLOG = 1024 * 1024;
+
+export class Session {
+  readonly #parts: SessionParts;
+  #requests: Requests | undefined;
+  #answers: Answers | undefined;
+  /** A message of the client is being decided. */
+  #deciding = false;
+  readonly #backlog: Buffer[] = [];
+  #backlogLength = 0;
+  #serverBusy = false;
+  #ended = false;
+  readonly #closed: Promise<void>;
+  #close: () => void = () => undefined;
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+    this.#closed = new Promise((done) => {
+      this.#close = done;
+    });
+  }
+
+  /** Resolves when the session has ended and its recording is closed. */
+  get closed(): Promise<void> {
+    return this.#closed;
+  }
+
+  start(requests: Requests, answers: Answers, rest: Buffer): void {
+    this.#requests = requests;
+    this.#answers = answers;
+    const { client, server } = this.#parts;
+    client.on('data', (chunk: Buffer) => this.#fromClient(chunk));
+    client.on('drain', () => this.#resumeServer());
+    client.on('end', () => this.end('the client closed the connection'));
+    client.on('close', () => this.end('the client closed the connection'));
+    client.on('error', (error) => this.end(`the client's connection failed: ${error.message}`));
+    server.socket.on('data', (chunk: Buffer) => this.#fromServer(chunk));
+    server.socket.on('drain', () => this.#resumeClient());
+    server.socket.on('end', () => this.#serverGone('the server closed the connection'));
+    server.socket.on('close', () => this.#serverGone('the server closed the connection'));
+    server.socket.on('error', (error) =>
+      this.#serverGone(`the server's connection failed: ${error.message}`),
+    );
+    this.#watchIdle();
+    if (rest.length > 0) this.#fromClient(rest);
+    client.resume();
+    server.socket.resume();
+  }
+
+  /** The client asked, over another connection, to cancel what it waits for. */
+  cancel(): void {
+    if (this.#parts.pipeline.abortHold('ClientCancelled')) return;
+    this.#parts
+      .cancelServer()
+      .catch((error: unknown) => this.#parts.log.warn({ err: error }, 'cancel was not passed on'));
+  }
+
+  /** Ends the session once; safe to call again. */
+  end(reason: string, voids: VoidReason = 'ClientDisconnected'): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { client, server, pipeline, exchange, recorder, log } = this.#parts;
+    pipeline.abortHold(voids);
+    pipeline.close();
+    exchange.release();
+    exchange.toClient.flush();
+    if (!client.destroyed) client.end();
+    setTimeout(() => client.destroy(), 1_000).unref();
+    if (!server.socket.destroyed) server.socket.end(TERMINATE);
+    setTimeout(() => server.socket.destroy(), 1_000).unref();
+    recorder
+      .close(reason)
+      .then(
+        ({ digest }) => log.info({ session: recorder.session, reason, digest }, 'session ended'),
+        (error: unknown) =>
+          log.error({ err: error, session: recorder.session }, 'the recording could not be closed'),
+      )
+      .finally(this.#close);
+  }
+
+  /** Ends it with words for the client. */
+  abort(sqlstate: string, message: string, hint = ''): void {
+    if (this.#ended) return;
+    this.#parts.exchange.toClient.flush();
+    fatal(this.#parts.client, sqlstate, message, hint);
+    this.end(message, 'SessionEnded');
+  }
+
+  #watchIdle(): void {
+    const { idleTimeout, client, exchange } = this.#parts;
+    if (idleTimeout === undefined) return;
+    client.setTimeout(idleTimeout, () => {
+      if (exchange.idle && !this.#deciding) this.abort('57P05', 'the session was idle for too long');
+    });
+  }
+
+  #serverGone(reason: string): void {
+    if (this.#ended) return;
+    this.end(reason, 'TargetDisconnected');
+  }
+
+  #fromClient(chunk: Buffer): void {
+    if (this.#ended) return;
+    if (this.#deciding) {
+      this.#backlog.push(chunk);
+      this.#backlogLength += chunk.length;
+      if (this.#backlogLength > MAX_BACKLOG) this.#parts.client.pause();
+      return;
+    }
+    this.#parts.clientReader.push(chunk);
+    this.#pumpClient();
+  }
+
+  #pumpClient(): void {
+    const { clientReader, exchange } = this.#parts;
+    try {
+      for (;;) {
+        const frame = clientReader.next();
+        if (!frame) {
+          const chunk = this.#backlog.shift();
+          if (!chunk) break;
+          this.#backlogLength -= chunk.length;
+          clientReader.push(chunk);
+          continue;
+        }
+        const waiting = this.#requests?.handle(frame);
+        if (this.#ended) return;
+        if (waiting) {
+          this.#wait(waiting);
+          return;
+        }
+      }
+    } catch (error) {
+      this.#broken(error, 'the client');
+      return;
+    }
+    if (!exchange.toServer.flush()) this.#parts.client.pause();
+    else if (this.#parts.client.isPaused()) this.#parts.client.resume();
+    exchange.toClient.flush();
+  }
+
+  #wait(waiting: Promise<void>): void {
+    this.#deciding = true;
+    const { exchange } = this.#parts;
+    exchange.toServer.flush();
+    exchange.toClient.flush();
+    waiting.then(
+      () => {
+        this.#deciding = false;
+        if (!this.#ended) this.#pumpClient();
+      },
+      (error: unknown) => this.#broken(error, 'the client'),
+    );
+  }
+
+  #resumeClient(): void {
+    if (!this.#deciding || this.#backlogLength <= MAX_BACKLOG) this.#parts.client.resume();
+  }
+
+  #resumeServer(): void {
+    if (!this.#serverBusy) this.#parts.server.socket.resume();
+  }
+
+  #fromServer(chunk: Buffer): void {
+    if (this.#ended) return;
+    this.#parts.server.reader.push(chunk);
+    this.#pumpServer();
+  }
+
+  #pumpServer(): void {
+    const { server, exchange } = this.#parts;
+    try {
+      for (let frame = server.reader.next(); frame; frame = server.reader.next()) {
+        const waiting = this.#answers?.handle(frame);
+        if (waiting) {
+          this.#serverBusy = true;
+          server.socket.pause();
+          waiting.then(
+            () => {
+              this.#serverBusy = false;
+              if (this.#ended) return;
+              this.#pumpServer();
+              if (!this.#parts.client.writableNeedDrain) server.socket.resume();
+            },
+            (error: unknown) => this.#broken(error, 'the server'),
+          );
+          break;
+        }
+      }
+    } catch (error) {
+      this.#broken(error, 'the server');
+      return;
+    }
+    if (!exchange.toClient.flush()) server.socket.pause();
+  }
+
+  /** Bytes that cannot be, or a fault of ours: the session ends, and nothing more goes either way. */
+  #broken(error: unknown, side: string): void {
+    const { log, recorder } = this.#parts;
+    if (error instanceof WireError) {
+      log.warn(
+        { session: recorder.session, code: error.code },
+        `${side} sent what cannot be taken: ${error.message}`,
+      );
+      this.abort(
+        '08P01',
+        side === 'the client' ? `protocol violation: ${error.message}` : 'the server broke the protocol',
+      );
+      return;
+    }
+    log.error({ err: error, session: recorder.session }, 'a fault of ours');
+    this.abort(
+      'XX000',
+      'an internal error ended this session',
+      'Tell the platform team; the log has the cause.',
+    );
+  }
+}
