@@ -408,7 +408,7 @@ for (const [label, binaries] of [
               view.userType(null, name),
               view.hasUserOperator(name),
             ],
-            [null, [], null, false],
+            [null, [], null, name === '%%'],
           );
         }),
         { numRuns: 100 },
