@@ -20,19 +20,12 @@ import {
   type Static,
 } from './schema/schema.ts';
 
-export const APPROVAL_PHASES = [
-  'Pending',
-  'Approved',
-  'Denied',
-  'Modified',
-  'Expired',
-  'Used',
-  'Void',
-] as const;
+const APPROVAL_PHASES = ['Pending', 'Approved', 'Denied', 'Modified', 'Expired', 'Used', 'Void'] as const;
+/** Where an approval stands. @public */
 export type ApprovalPhase = (typeof APPROVAL_PHASES)[number];
 
-export const APPROVAL_CONDITIONS = ['Decided', 'Completed'] as const;
-export const APPROVAL_REASONS = [
+const APPROVAL_CONDITIONS = ['Decided', 'Completed'] as const;
+const APPROVAL_REASONS = [
   'AwaitingDecision',
   'ApprovedByPerson',
   'DeniedByPerson',
@@ -294,14 +287,8 @@ export const approval = defineKind({
 });
 
 export type Approval = Static<typeof approval.schema>;
-export type ApprovalSpec = Static<typeof spec>;
-export type ApprovalStatus = Static<typeof status>;
-export type ApprovalRequest = Static<typeof request>;
-export type ApprovalDecision = Static<typeof decision>;
 export type ApprovalOperation = Static<typeof operation>;
 export type ApprovalEvidence = Static<typeof evidence>;
-export type ApprovalRequirement = Static<typeof requirement>;
-export type Decider = NonNullable<ApprovalStatus['decidedBy']>;
 
 /** Any JSON value in, an Approval with its defaults or all errors out; with `old`, the change from it is checked too. */
 export function parseApproval(input: unknown, old?: Approval): Parsed<Approval> {

@@ -19,11 +19,11 @@ import {
   type Static,
 } from './schema/schema.ts';
 
-export const PROTOCOLS = ['postgres', 'kubernetes', 'ssh', 'http', 'mysql', 'redis', 'mongodb'] as const;
-export type Protocol = (typeof PROTOCOLS)[number];
+const PROTOCOLS = ['postgres', 'kubernetes', 'ssh', 'http', 'mysql', 'redis', 'mongodb'] as const;
+type Protocol = (typeof PROTOCOLS)[number];
 
-export const CONNECTION_CONDITIONS = ['Ready', 'CredentialsValid', 'RecordingReady'] as const;
-export const CONNECTION_REASONS = [
+const CONNECTION_CONDITIONS = ['Ready', 'CredentialsValid', 'RecordingReady'] as const;
+const CONNECTION_REASONS = [
   'Reconciled',
   'SecretNotFound',
   'SecretKeyMissing',
@@ -37,6 +37,7 @@ export const CONNECTION_REASONS = [
   'ProtocolUnsupported',
   'InternalError',
 ] as const;
+/** Why a condition of a connection is as it is. @public */
 export type ConnectionReason = (typeof CONNECTION_REASONS)[number];
 
 const DEFAULT_PORTS: Readonly<Record<Protocol, number>> = {
@@ -374,10 +375,7 @@ export const protectedConnection = defineKind({
 
 export type ProtectedConnection = Static<typeof protectedConnection.schema>;
 export type ProtectedConnectionSpec = Static<typeof spec>;
-export type TargetTls = Static<typeof tls>;
 export type IdentitySource = Static<typeof source>;
-export type ConnectionLimits = Static<typeof limits>;
-export type RowBudget = Static<typeof rowBudget>;
 
 /** The target's port: as written, or the protocol's usual one. */
 export function targetPort(connection: ProtectedConnectionSpec): number {

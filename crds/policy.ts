@@ -33,8 +33,8 @@ export const POLICY_DETECTORS = [
   'JWT',
 ] as const;
 
-export const POLICY_CONDITIONS = ['Ready'] as const;
-export const POLICY_REASONS = [
+const POLICY_CONDITIONS = ['Ready'] as const;
+const POLICY_REASONS = [
   'Compiled',
   'ExpressionInvalid',
   'ExpressionTooExpensive',
@@ -42,6 +42,7 @@ export const POLICY_REASONS = [
   'MaskUnsupported',
   'InternalError',
 ] as const;
+/** Why a condition of a policy is as it is. @public */
 export type PolicyReason = (typeof POLICY_REASONS)[number];
 
 const name = (description: string) => text(description, { minLength: 1, maxLength: 256 });
@@ -270,7 +271,6 @@ export type AccessPolicy = Static<typeof accessPolicy.schema>;
 export type AccessPolicySpec = Static<typeof spec>;
 export type PolicySubject = Static<typeof subject>;
 export type PolicyRule = Static<typeof rule>;
-export type PolicyHold = Static<typeof hold>;
 export type PolicyMask = Static<typeof mask>;
 
 /** Any JSON value in, an AccessPolicy with its defaults or all errors out. */

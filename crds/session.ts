@@ -17,11 +17,12 @@ import {
   type Static,
 } from './schema/schema.ts';
 
-export const SESSION_PHASES = ['Active', 'Ending', 'Ended'] as const;
+const SESSION_PHASES = ['Active', 'Ending', 'Ended'] as const;
+/** Where a session stands. @public */
 export type SessionPhase = (typeof SESSION_PHASES)[number];
 
-export const SESSION_CONDITIONS = ['Ready', 'Revoked', 'RecordingComplete'] as const;
-export const SESSION_REASONS = [
+const SESSION_CONDITIONS = ['Ready', 'Revoked', 'RecordingComplete'] as const;
+const SESSION_REASONS = [
   'Started',
   'RunEnded',
   'ClientDisconnected',
@@ -36,6 +37,7 @@ export const SESSION_REASONS = [
   'RecordingCut',
   'InternalError',
 ] as const;
+/** Why a condition of a session is as it is. @public */
 export type SessionReason = (typeof SESSION_REASONS)[number];
 
 const short = (description: string) => text(description, { maxLength: 512 });
@@ -123,8 +125,6 @@ export const session = defineKind({
 });
 
 export type Session = Static<typeof session.schema>;
-export type SessionSpec = Static<typeof spec>;
-export type SessionStatus = Static<typeof status>;
 
 /** Any JSON value in, a Session with its defaults or all errors out; with `old`, the change from it is checked too. */
 export function parseSession(input: unknown, old?: Session): Parsed<Session> {

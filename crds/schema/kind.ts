@@ -63,7 +63,7 @@ export interface KindNames {
 }
 
 /** An object of one of our kinds, as parsed: defaults applied. */
-export interface Resource<K extends string, Spec, Status> {
+interface Resource<K extends string, Spec, Status> {
   readonly apiVersion: typeof API_VERSION;
   readonly kind: K;
   readonly metadata: Metadata;

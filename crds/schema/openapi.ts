@@ -49,7 +49,7 @@ function rootSchema(kind: Kind): Json {
 }
 
 /** One node as a structural schema. */
-export function openApi(node: Node): Json {
+function openApi(node: Node): Json {
   return { ...kindOf(node), ...common(node) };
 }
 

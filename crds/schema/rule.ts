@@ -22,7 +22,7 @@ function programOf(rule: string): Program {
 }
 
 /** Whether a rule is about a change, and so is not checked when an object is made. */
-export function isTransition(rule: Rule): boolean {
+function isTransition(rule: Rule): boolean {
   return /\boldSelf\b/u.test(rule.rule);
 }
 

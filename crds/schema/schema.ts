@@ -70,7 +70,7 @@ export interface ObjectNode extends Common {
 
 export type Node = StringNode | IntegerNode | BooleanNode | ListNode | MapNode | FreeNode | ObjectNode;
 
-export type Presence = 'required' | 'optional' | 'default';
+type Presence = 'required' | 'optional' | 'default';
 
 export interface FieldNode {
   readonly presence: Presence;

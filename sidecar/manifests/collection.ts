@@ -11,7 +11,7 @@ import type { Loaded, Manifests } from './manifests.ts';
 
 const DEFAULT_NAMESPACE = 'default';
 
-export type ManifestKind = 'ProtectedConnection' | 'AccessPolicy' | 'Secret' | 'ConfigMap';
+type ManifestKind = 'ProtectedConnection' | 'AccessPolicy' | 'Secret' | 'ConfigMap';
 
 interface Named {
   readonly metadata: Metadata;

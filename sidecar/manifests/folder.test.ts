@@ -26,7 +26,8 @@ async function errorsOf(path: string): Promise<string> {
 test('what is no regular file, too large, or no text is refused, and the rest is still checked', () =>
   inFolder(async (folder) => {
     await mkdir(join(folder, 'a.yaml'));
-    execFileSync('mkfifo', [join(folder, 'b.yaml')]);
+    execFileSync('/usr/bin/env', ['mkfifo', join(folder, 'b.yaml')]);
+    await symlink('/dev/zero', join(folder, 'g.yaml'));
     await writeFile(join(folder, 'c.yaml'), `${good}#${' '.repeat(1_048_576)}`);
     await writeFile(join(folder, 'd.yaml'), Buffer.from([0x61, 0x3a, 0x20, 0xff]));
     await symlink('nowhere', join(folder, 'e.yaml'));
@@ -40,6 +41,7 @@ test('what is no regular file, too large, or no text is refused, and the rest is
         'd.yaml: is not UTF-8 text',
         'e.yaml: cannot be read: ENOENT',
         'f.yaml:1:1: apiVersion: is required, as a string',
+        'g.yaml: is not a regular file',
       ].join('\n'),
     );
   }));
