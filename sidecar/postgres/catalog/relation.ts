@@ -57,8 +57,8 @@ export interface Relation {
     readonly columns: readonly number[];
     readonly referenced: readonly number[];
     /** What a DELETE or a change of the key here does over there. */
-    readonly onDelete: ReferentialAction;
-    readonly onUpdate: ReferentialAction;
+    readonly onDelete?: ReferentialAction;
+    readonly onUpdate?: ReferentialAction;
   }[];
 }
 
