@@ -1,6 +1,6 @@
 /** `make bench`: Direct, PgBouncer and Sidewarden in turn, round by round. Exit codes: 2 arguments, 3 a tool is missing. */
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from '../e2e/bundle.ts';
 import type { TestPostgres } from '../e2e/postgres.ts';
@@ -117,7 +117,7 @@ async function takeRound(
       samples.get(measure.name)?.[contender.name].push(value);
       values.push(`${contender.name} ${value.toPrecision(4)}`);
     }
-    console.error(`  ${measure.name.padEnd(16)} ${values.join('  ')} ${measure.unit}`);
+    if (values.length > 0) console.error(`  ${measure.name.padEnd(16)} ${values.join('  ')} ${measure.unit}`);
   }
 }
 
@@ -152,7 +152,6 @@ async function publish(options: Options, machine: string, samples: Samples): Pro
   }
   if (options.write) {
     const path = join(root, 'docs', 'bench.md');
-    await mkdir(dirname(path), { recursive: true });
     const how = `${options.rounds} rounds, loads of ${options.seconds} s; medians, ratios round by round.`;
     await writePage(path, `Taken ${taken} on: ${machine}.\n${how}\n\n${text}`);
   }

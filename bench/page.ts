@@ -4,14 +4,6 @@ import { readFile, writeFile } from 'node:fs/promises';
 const BEGIN = '<!-- bench: renewed by `node bench/main.ts --write` -->';
 const END = '<!-- bench: end -->';
 
-const frame = `# Bench
-
-Direct, PgBouncer (session mode) and Sidewarden side by side in one run, against one PostgreSQL: \`make bench\`.
-
-${BEGIN}
-${END}
-`;
-
 /** Puts `content` between the marks of a page. Throws when a page has lost them. */
 export function renew(page: string, content: string): string {
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
@@ -20,6 +12,5 @@ export function renew(page: string, content: string): string {
 }
 
 export async function writePage(path: string, content: string): Promise<void> {
-  const page = await readFile(path, 'utf8').catch(() => frame);
-  await writeFile(path, renew(page, content));
+  await writeFile(path, renew(await readFile(path, 'utf8'), content));
 }
