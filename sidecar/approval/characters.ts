@@ -46,11 +46,14 @@ export interface MixedWord {
 export function mixedWords(text: string): readonly MixedWord[] {
   if (!FOREIGN.test(text)) return [];
   // A text that is truly in another script has letters that no Latin one looks like.
-  const foreignText = [...text].some((character) => FOREIGN.test(character) && !TWINS.has(character));
+  const foreignText = Array.from(text).some((character) => FOREIGN.test(character) && !TWINS.has(character));
   const found: MixedWord[] = [];
   for (const match of text.matchAll(WORD)) {
     const [word] = match;
-    if (FOREIGN.test(word) && (LATIN.test(word) || (!foreignText && [...word].every(passesForLatin)))) {
+    if (
+      FOREIGN.test(word) &&
+      (LATIN.test(word) || (!foreignText && Array.from(word).every(passesForLatin)))
+    ) {
       found.push({ start: match.index, word });
     }
   }

@@ -152,8 +152,8 @@ function codePoint(character: string): string {
 
 /** The word with each letter beyond ASCII named. */
 function codePoints(word: string): string {
-  const named = [...word.slice(0, 40)].map((character) =>
-    character <= '~' ? character : `[${codePoint(character)}]`,
-  );
+  const named = Array.from(word)
+    .slice(0, 40)
+    .map((character) => (character <= '~' ? character : `[${codePoint(character)}]`));
   return named.join('');
 }

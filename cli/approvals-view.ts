@@ -1,0 +1,312 @@
+/** What an approver reads. All that comes from the agent is escaped, and set apart by a bar that it cannot draw. */
+import { styleText } from 'node:util';
+import type { Approval } from '../crds/approval.ts';
+import { escapeForDisplay, escapeLine, summarize } from '../sidecar/approval/display.ts';
+import { describePhase, holdOf, whoIsNeeded, whoMay } from '../sidecar/approval/judge.ts';
+import { sameOperationKey } from '../sidecar/approval/object.ts';
+import { suspicions } from '../sidecar/approval/suspicion.ts';
+
+export interface Screen {
+  readonly color: boolean;
+  /** Characters a line; lines are not broken when null. */
+  readonly width: number | null;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** What follows `sidewarden approvals VERB NAME` in commands to copy: ` --state DIR`, or nothing. */
+  readonly options: string;
+}
+
+type Style = Parameters<typeof styleText>[0];
+type Paint = (style: Style, text: string) => string;
+
+const painter = ({ color }: Screen): Paint =>
+  color ? (style, text) => styleText(style, text, { validateStream: false }) : (_style, text) => text;
+
+const LONG_TEXT = 4_000;
+const RISKY = new Set(['delete', 'ddl', 'privilege', 'administer', 'opaque']);
+
+/** The approval whole: head, warnings, text, parameters, plan, and what to type. */
+export function showApproval(approval: Approval, screen: Screen): string {
+  const { text } = approval.spec.request.operation;
+  const head = headOf(approval, screen);
+  const body = [
+    ...statementOf(approval, screen),
+    ...parametersOf(approval, screen),
+    ...planOf(approval, screen),
+  ];
+  // What was first has scrolled away by the end of a long text.
+  const again = text.length > LONG_TEXT ? ['', ...warningsOf(approval, screen), ...head] : [];
+  return [
+    ...head,
+    ...warningsOf(approval, screen),
+    ...body,
+    ...again,
+    ...commandsOf(approval, screen),
+    '',
+  ].join('\n');
+}
+
+function headOf(approval: Approval, screen: Screen): readonly string[] {
+  const paint = painter(screen);
+  const { request } = approval.spec;
+  const { operation, identity, evidence } = request;
+  const rows: (readonly [string, string])[] = [
+    ['Who', whoOf(identity)],
+    ['On', onWhat(approval)],
+    ['What', `${paint('bold', escapeLine(operation.verb))} · ${effectsOf(operation.effects, paint)}`],
+    ['Tables', operation.tables.map(tableOf).join(', ')],
+    [
+      'Rows',
+      evidence.estimatedRows === undefined ? '' : `about ${evidence.estimatedRows.toLocaleString('en-US')}`,
+    ],
+    ['Evidence', escapeLine(evidence.unavailable ?? '')],
+    ['Locks', locksOf(approval, paint)],
+    [
+      'Held by',
+      request.requirements
+        .map((one) => `${escapeLine(holdOf(one))} (${escapeLine(whoMay([one]))})`)
+        .join(', '),
+    ],
+    ['Decided', decisionOf(approval)],
+  ];
+  const title = `${paint('bold', approval.metadata.name)}  ${phaseOf(approval, screen)}`;
+  const lines = rows
+    .filter(([, value]) => value !== '')
+    .map(([label, value]) => `  ${label.padEnd(9)}${value}`);
+  return [title, '', ...lines, ''];
+}
+
+function whoOf({
+  username,
+  subject,
+  issuer,
+  groups,
+  pod = '',
+}: Approval['spec']['request']['identity']): string {
+  const member = groups.length === 0 ? '' : `, groups ${groups.join(', ')}`;
+  const where = pod === '' ? '' : `, pod ${pod}`;
+  return escapeLine(`${username} (${subject}, by ${issuer}${where}${member})`);
+}
+
+function onWhat({ metadata, spec }: Approval): string {
+  const { connection, operation, session } = spec.request;
+  const place = metadata.namespace === undefined ? connection : `${metadata.namespace}/${connection}`;
+  const database = operation.database === undefined ? '' : `, database ${operation.database}`;
+  const path = operation.searchPath.length === 0 ? '' : `, search_path ${operation.searchPath.join(', ')}`;
+  return escapeLine(`${place}${database}, role ${operation.role}${path}, session ${session}`);
+}
+
+function effectsOf(effects: readonly string[], paint: Paint): string {
+  return effects.map((effect) => (RISKY.has(effect) ? paint('red', effect) : effect)).join(', ');
+}
+
+function tableOf({
+  name,
+  access,
+  indirect,
+}: Approval['spec']['request']['operation']['tables'][number]): string {
+  return `${escapeLine(name)} (${access.join(', ')}${indirect ? ', indirectly' : ''})`;
+}
+
+function locksOf({ spec }: Approval, paint: Paint): string {
+  const { operation, evidence } = spec.request;
+  const locks = (evidence.locks ?? []).map(
+    ({ relation, mode, held }) => `${escapeLine(`${relation} ${mode}`)}${held ? ' (held now)' : ''}`,
+  );
+  const open = operation.inTransaction
+    ? paint(
+        'yellow',
+        `a transaction is open${operation.transactionWrote ? ' and has written' : ''}: its locks are kept while you decide`,
+      )
+    : '';
+  return [open, locks.join(', ')].filter((part) => part !== '').join('; ');
+}
+
+function decisionOf(approval: Approval): string {
+  const { status, spec } = approval;
+  const given = (status?.approvals ?? []).map(({ username, reason }) =>
+    escapeLine(`${username} approved${reason === undefined ? '' : ` (${reason})`}`),
+  );
+  if (status?.phase === 'Pending') {
+    return given.length === 0
+      ? ''
+      : `${given.join(', ')}; still needed: ${escapeLine(whoIsNeeded(approval))}`;
+  }
+  const reason = spec.decision?.reason;
+  return escapeLine(`${describePhase(approval)}${reason === undefined ? '' : `, reason: ${reason}`}`);
+}
+
+function phaseOf({ status, spec }: Approval, screen: Screen): string {
+  const paint = painter(screen);
+  const phase = status?.phase ?? 'Pending';
+  if (phase !== 'Pending')
+    return phase === 'Denied' || phase === 'Void' ? paint('red', phase) : paint('green', phase);
+  const left = Date.parse(spec.request.expiresAt) - screen.now;
+  return paint(
+    left < 60_000 ? 'red' : 'yellow',
+    left > 0 ? `Pending · ${timeWords(left)} left` : 'Pending · time is up',
+  );
+}
+
+/** Found anew, so that they do not rest on what the object says of itself. */
+export function warningsFor({ spec }: Approval): readonly string[] {
+  const { text, parameters } = spec.request.operation;
+  const own = suspicions(text).map((warning) => `the text ${warning}`);
+  const further = parameters.flatMap((value, index) =>
+    value === null ? [] : suspicions(value).map((warning) => `parameter $${index + 1} ${warning}`),
+  );
+  return [...new Set([...own, ...further, ...spec.request.warnings])];
+}
+
+function warningsOf(approval: Approval, screen: Screen): readonly string[] {
+  const paint = painter(screen);
+  const warnings = warningsFor(approval).map((warning) =>
+    paint(['red', 'bold'], `  ! ${escapeLine(warning)}`),
+  );
+  return warnings.length === 0 ? [] : [...warnings, ''];
+}
+
+function statementOf({ spec }: Approval, screen: Screen): readonly string[] {
+  const { operation, digest } = spec.request;
+  const lines = [`Statement, ${sizeOf(operation.text)}, ${digest}`, ...barred(operation.text, screen)];
+  const { modified } = spec.decision ?? {};
+  if (modified === undefined) return [...lines, ''];
+  return [...lines, '', `Modified to, ${sizeOf(modified)}`, ...barred(modified, screen), ''];
+}
+
+function sizeOf(text: string): string {
+  const lines = text.split('\n').length;
+  const size = `${text.length.toLocaleString('en-US')} characters, ${lines} ${lines === 1 ? 'line' : 'lines'}`;
+  return text.length > LONG_TEXT
+    ? `LONG: ${size}, shown whole (best in a pager: pipe \`show\` to less)`
+    : size;
+}
+
+function parametersOf({ spec }: Approval, screen: Screen): readonly string[] {
+  const { parameters } = spec.request.operation;
+  if (parameters.length === 0) return [];
+  const shown = parameters.flatMap((value, index) =>
+    value === null
+      ? [`$${index + 1} is NULL`]
+      : [`$${index + 1}, ${value.length.toLocaleString('en-US')} characters`, ...barred(value, screen)],
+  );
+  return ['Parameters', ...shown, ''];
+}
+
+function planOf({ spec }: Approval, screen: Screen): readonly string[] {
+  const { plan } = spec.request.evidence;
+  return plan === undefined ? [] : ['Plan', ...barred(plan, screen), ''];
+}
+
+/** Each line behind a bar, so that no text can look like ours; a broken line goes on behind a dotted one. */
+function barred(text: string, screen: Screen): readonly string[] {
+  const paint = painter(screen);
+  const room = screen.width === null ? Number.POSITIVE_INFINITY : Math.max(20, screen.width - 4);
+  return escapeForDisplay(text)
+    .replaceAll('\t', '    ')
+    .split('\n')
+    .flatMap((line) => broken(line, room))
+    .map(({ first, part }) => `${paint('dim', first ? '│' : '┊')} ${part}`);
+}
+
+interface Part {
+  readonly first: boolean;
+  readonly part: string;
+}
+
+function broken(line: string, room: number): readonly Part[] {
+  if (line.length * 2 <= room || room === Number.POSITIVE_INFINITY) return [{ first: true, part: line }];
+  const parts: Part[] = [];
+  let part = '';
+  let used = 0;
+  for (const character of line) {
+    const columns = columnsOf(character);
+    if (used + columns > room) {
+      parts.push({ first: parts.length === 0, part });
+      part = '';
+      used = 0;
+    }
+    part += character;
+    used += columns;
+  }
+  return [...parts, { first: parts.length === 0, part }];
+}
+
+/** At most so many columns: a terminal that broke a line by itself would leave out the bar. */
+function columnsOf(character: string): number {
+  return (character.codePointAt(0) ?? 0) >= 0x1100 ? 2 : 1;
+}
+
+function commandsOf(approval: Approval, screen: Screen): readonly string[] {
+  if (approval.status?.phase !== 'Pending') return [];
+  const { name } = approval.metadata;
+  const command = (verb: string, rest = '') => `sidewarden approvals ${verb} ${name}${screen.options}${rest}`;
+  return [
+    `  Approve  ${command('approve')}`,
+    `  Deny     ${command('deny', " --reason '…'")}`,
+    `  Change   ${command('modify')}`,
+  ];
+}
+
+/** A table of approvals; equal pending ones are one row with their number. */
+export function listApprovals(approvals: readonly Approval[], screen: Screen): string {
+  const paint = painter(screen);
+  if (approvals.length === 0) return 'Nothing is pending.\n';
+  const rows = merged(approvals).map(({ approval, times }) => {
+    const { operation, evidence, identity } = approval.spec.request;
+    const many = times > 1 ? ` ×${times}` : '';
+    const flag = warningsFor(approval).length > 0 ? '! ' : '';
+    return [
+      `${approval.metadata.name}${many}`,
+      stateOf(approval, screen.now),
+      escapeLine(identity.username).slice(0, 32),
+      escapeLine(operation.verb),
+      evidence.estimatedRows === undefined ? '' : String(evidence.estimatedRows),
+      flag + summarize(operation.text, 90),
+    ];
+  });
+  const headings = ['NAME', 'STATE', 'WHO', 'VERB', 'ROWS', 'OPERATION'];
+  const widths = headings.map((heading, at) =>
+    Math.max(heading.length, ...rows.map((row) => row[at]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .join('  ')
+      .trimEnd();
+  return [paint('dim', line(headings)), ...rows.map((row) => fit(line(row), screen.width)), ''].join('\n');
+}
+
+/** The end of a row may be left out, since `show` has it all; three dots say so. */
+function fit(line: string, width: number | null): string {
+  return width === null || line.length <= width ? line : `${line.slice(0, Math.max(1, width - 1))}…`;
+}
+
+function stateOf({ status, spec }: Approval, now: number): string {
+  const phase = status?.phase ?? 'Pending';
+  if (phase !== 'Pending') return phase;
+  return `${timeWords(Math.max(0, Date.parse(spec.request.expiresAt) - now))} left`;
+}
+
+function merged(
+  approvals: readonly Approval[],
+): readonly { readonly approval: Approval; readonly times: number }[] {
+  const rows = new Map<string, { approval: Approval; times: number }>();
+  for (const approval of approvals) {
+    const pending = approval.status?.phase === 'Pending';
+    const key = pending ? sameOperationKey(approval) : approval.metadata.name;
+    const row = rows.get(key);
+    if (row === undefined) rows.set(key, { approval, times: 1 });
+    else row.times += 1;
+  }
+  return [...rows.values()];
+}
+
+export function timeWords(milliseconds: number): string {
+  const seconds = Math.ceil(milliseconds / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60
+    ? `${minutes}m${String(seconds % 60).padStart(2, '0')}s`
+    : `${Math.floor(minutes / 60)}h${String(minutes % 60).padStart(2, '0')}m`;
+}
