@@ -15,7 +15,10 @@ function checkBase64(value: string): string | null {
 
 const encoded = text('base64.', { maxLength: 2 * MAX_VALUE, refine: checkBase64 });
 const plain = text('Text.', { maxLength: MAX_VALUE });
-const many = { maxProperties: 1024 } as const;
+const many = {
+  maxProperties: 1024,
+  keys: { pattern: '^[-._a-zA-Z0-9]{1,253}$', message: 'a key must be letters, digits, "-", "_" and "."' },
+} as const;
 
 const secretSchema = object('A secret.', {
   apiVersion: required(choice('Version.', ['v1'])),

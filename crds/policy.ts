@@ -46,15 +46,15 @@ const POLICY_REASONS = [
 export type PolicyReason = (typeof POLICY_REASONS)[number];
 
 const name = (description: string) => text(description, { minLength: 1, maxLength: 256 });
-const names = (description: string, item: string) =>
-  list(description, name(item), { maxItems: 128, unique: 'set' });
+const names = (description: string, item: string, minItems: number) =>
+  list(description, name(item), { minItems, maxItems: 128, unique: 'set' });
 
 const subject = object(
   'Whom the policy is for: all parts that are named must match, each by any of its values.',
   {
     everyone: optional(boolean('Everyone who may use the connection; then no other part is given.')),
-    users: optional(names('User names.', 'A user name.')),
-    groups: optional(names('Groups.', 'A group.')),
+    users: optional(names('User names.', 'A user name.', 1)),
+    groups: optional(names('Groups.', 'A group.', 1)),
     serviceAccounts: optional(
       list(
         'Service accounts.',
@@ -63,11 +63,16 @@ const subject = object(
           pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$',
           patternMessage: 'must be namespace/name',
         }),
-        { maxItems: 128, unique: 'set' },
+        { minItems: 1, maxItems: 128, unique: 'set' },
       ),
     ),
     claims: optional(
-      free('Claims of the identity: each equal to the value given here, or containing it when it is a list.'),
+      free(
+        'Claims of the identity: each equal to the value given here, or containing it when it is a list.',
+        {
+          minProperties: 1,
+        },
+      ),
     ),
   },
   [
@@ -86,8 +91,8 @@ const subject = object(
 const approvers = object(
   'Who may decide: a user named here, or a member of a group named here.',
   {
-    users: defaulted(names('User names.', 'A user name.'), []),
-    groups: defaulted(names('Groups.', 'A group.'), []),
+    users: defaulted(names('User names.', 'A user name.', 0), []),
+    groups: defaulted(names('Groups.', 'A group.', 0), []),
   },
   [
     {

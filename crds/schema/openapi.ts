@@ -1,6 +1,6 @@
 /** OpenAPI v3 structural schemas and whole CRDs, as kube-apiserver takes them. */
 import { GROUP, VERSION, type Kind, type PrinterColumn } from './kind.ts';
-import type { FieldNode, ListNode, Node, ObjectNode, Rule, StringNode } from './schema.ts';
+import type { FieldNode, FreeNode, ListNode, Node, ObjectNode, Rule, StringNode } from './schema.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -82,7 +82,7 @@ function kindOf(node: Node): Json {
         additionalProperties: openApi(node.values),
       };
     case 'free':
-      return { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+      return freeSchema(node);
     case 'object':
       return objectSchema(node);
   }
@@ -97,6 +97,11 @@ function stringSchema({ minLength, maxLength, pattern, format, values }: StringN
     ...(format === undefined ? {} : { format }),
     ...(values === undefined ? {} : { enum: values }),
   };
+}
+
+function freeSchema({ minProperties }: FreeNode): Json {
+  const bounds = minProperties === undefined ? {} : { minProperties };
+  return { type: 'object', ...bounds, 'x-kubernetes-preserve-unknown-fields': true };
 }
 
 function listSchema({ items, minItems, maxItems, unique }: ListNode): Json {

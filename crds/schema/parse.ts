@@ -88,14 +88,22 @@ function parseMap(node: MapNode, input: unknown, path: Path, findings: Findings)
   if (entries.length > node.maxProperties) {
     return findings.refuse(path, `must have at most ${node.maxProperties} entries`);
   }
+  const keys = node.keys === undefined ? null : new RegExp(node.keys.pattern, 'u');
+  for (const [key] of entries) {
+    if (keys?.test(key) === false) findings.refuse([...path, key], node.keys?.message ?? 'is no key', 'key');
+  }
   // fromEntries defines own properties: a key like __proto__ is only a key.
   return Object.fromEntries(
     entries.map(([key, item]) => [key, parseNode(node.values, item, undefined, [...path, key], findings)]),
   );
 }
 
-function parseFree(_node: FreeNode, input: unknown, path: Path, findings: Findings): unknown {
+function parseFree(node: FreeNode, input: unknown, path: Path, findings: Findings): unknown {
   if (!isJson(input)) return findings.refuse(path, `must be an object, not ${describe(input)}`);
+  const { minProperties = 0 } = node;
+  if (Object.keys(input).length < minProperties) {
+    return findings.refuse(path, `must have at least ${minProperties} field(s)`);
+  }
   return copyFree(input, path, 0, findings);
 }
 

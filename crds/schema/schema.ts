@@ -56,11 +56,14 @@ export interface MapNode extends Common {
   readonly kind: 'map';
   readonly values: Node;
   readonly maxProperties: number;
+  /** Only our parser checks it: structural schemas cannot say it. */
+  readonly keys?: { readonly pattern: string; readonly message: string };
 }
 
 /** An object with free content; nothing in it is checked but its depth. */
 export interface FreeNode extends Common {
   readonly kind: 'free';
+  readonly minProperties?: number;
 }
 
 export interface ObjectNode extends Common {
@@ -145,13 +148,16 @@ export function list<T>(description: string, items: Schema<T>, options: ListOpti
 export function map<T>(
   description: string,
   values: Schema<T>,
-  options: { readonly maxProperties: number },
+  options: Pick<MapNode, 'maxProperties' | 'keys'>,
 ): Schema<Readonly<Record<string, T>>> {
   return { kind: 'map', description, values, ...options };
 }
 
-export function free(description: string): Schema<Readonly<Record<string, unknown>>> {
-  return { kind: 'free', description };
+export function free(
+  description: string,
+  options: Pick<FreeNode, 'minProperties'> = {},
+): Schema<Readonly<Record<string, unknown>>> {
+  return { kind: 'free', description, ...options };
 }
 
 export function object<const F extends Readonly<Record<string, FieldNode>>>(

@@ -45,12 +45,18 @@ export function parseFile({ file, text }: ManifestFile): ParsedFile {
 function readDocument(source: Source, document: Document): ParsedFile {
   // A document of comments only is none.
   if (isEmpty(document)) return { documents: [], errors: [] };
-  const syntax = document.errors.length > 0 ? syntaxErrors(document) : [];
+  const syntax = document.errors.length > 0 ? syntaxErrors(document) : directiveErrors(document);
   const result: NodeValue = syntax.length > 0 ? { kind: 'invalid', errors: syntax } : valueOf(document);
   if (result.kind === 'invalid') {
     return { documents: [], errors: result.errors.map((error) => errorAt(source, error)) };
   }
   return { documents: [{ value: result.value, locator: documentLocator(source, document) }], errors: [] };
+}
+
+/** Another version would read the same text as something else. */
+function directiveErrors({ directives }: Document): readonly NodeError[] {
+  if (directives === undefined || directives.yaml.version === '1.2') return [];
+  return [{ offset: 0, message: 'only YAML 1.2 is read' }];
 }
 
 function isEmpty({ contents, errors }: Document): boolean {

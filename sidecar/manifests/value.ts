@@ -76,7 +76,16 @@ function scalarValue(walk: Walk, scalar: Scalar): unknown {
       'is not read alike by all YAML readers: put it in quotes, or write true, false or a decimal',
     );
   }
-  return scalar.value;
+  const { value } = scalar;
+  if (typeof value === 'number' && !isExact(value))
+    return fail(walk, scalar, 'is a number that JSON readers do not agree on');
+  if (typeof value === 'object' && value !== null)
+    return fail(walk, scalar, 'has a type that is not one of JSON');
+  return value;
+}
+
+function isExact(value: number): boolean {
+  return Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value));
 }
 
 function listValue(walk: Walk, list: YAMLSeq, depth: number): unknown {

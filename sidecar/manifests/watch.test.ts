@@ -121,15 +121,8 @@ test('what changed between loading and watching is handed on, and the first stat
   });
 });
 
-test('no change is handed on after closing, and an error of the caller comes out there', async () => {
+test('no change is handed on after closing', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'manifests-'));
-  const called = Promise.withResolvers<undefined>();
-  const failing = watchManifests(folder, () => {
-    called.resolve(undefined);
-    throw new Error('broken');
-  });
-  await called.promise;
-  await assert.rejects(failing.close(), /broken/u);
   const seen: LoadResult[] = [];
   const watcher = watchManifests(folder, (result) => void seen.push(result));
   await watcher.close();

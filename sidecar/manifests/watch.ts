@@ -28,7 +28,8 @@ const MAX_ROUNDS = 10;
 
 /**
  * Calls `onChange` with each new state of the folder, good or bad, one at a time, awaiting it. What is equal to the state
- * before is not handed on. An `onChange` that throws breaks an invariant of the caller's: `close` then rejects.
+ * before is not handed on. An `onChange` that throws breaks an invariant: that is an unhandled rejection,
+ * since a watcher that ended in silence would leave an old policy in force.
  */
 export function watchManifests(
   path: string,
@@ -37,8 +38,6 @@ export function watchManifests(
 ): ManifestWatcher {
   const closing = new AbortController();
   const running = new Watch(path, onChange, options, closing.signal).run();
-  // Awaited in close(); until then a rejection must not count as unhandled.
-  running.catch(() => undefined);
   return {
     close: async () => {
       closing.abort();
