@@ -1,0 +1,91 @@
+/** `sidewarden recordings …`: what was recorded, shown, played, checked and handed on. */
+import type { Command } from 'commander';
+import { escapeLine } from '../sidecar/approval/display.ts';
+import { RecordingError } from '../sidecar/record/recording-error.ts';
+import { exportSession, FORMATS, type ExportOptions } from './recordings-export.ts';
+import { list } from './recordings-list.ts';
+import { UsageError, type PlaceOptions } from './recordings-place.ts';
+import { replay, type ReplayOptions } from './recordings-replay.ts';
+import { show } from './recordings-show.ts';
+import { verify, type VerifyOptions } from './recordings-verify.ts';
+
+/** What only a main may read from the environment. */
+export interface RecordingsSettings {
+  /** Default of `--state`: SIDEWARDEN_STATE; else `./.sidewarden`. */
+  readonly state?: string;
+}
+
+const SESSION = '<session>';
+
+/** Exit codes: 0 done (verify: clean), 1 verify: tampered, 2 wrong usage or unreadable, 3 verify: unfinished. */
+export function addRecordingsCommands(program: Command, settings: RecordingsSettings = {}): void {
+  const recordings = program
+    .command('recordings')
+    .description('what sessions did: listed, shown, replayed, verified, exported')
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+  const command = (usage: string, description: string, examples: readonly string[]): Command =>
+    recordings
+      .command(usage)
+      .description(description)
+      .option('--state <dir>', 'the folder of `sidewarden serve`', settings.state ?? './.sidewarden')
+      .option('--recordings <dir>', 'a folder of recordings by itself, instead of --state')
+      .option('--json', 'print JSON')
+      .addHelpText('after', help(examples));
+
+  command('list', 'all sessions: when, who, on what, and what came of it', [
+    'recordings list',
+    'recordings list --json | jq ".[] | select(.counts.deny > 0)"',
+  ]).action((options: PlaceOptions) => run(() => list(options)));
+
+  command(`show ${SESSION}`, 'a timeline: statements, decisions, approvals, a preview of rows', [
+    'recordings show last',
+    'recordings show 20261121t1125 --json',
+  ]).action((session: string, options: PlaceOptions) => run(() => show(session, options)));
+
+  command(`replay ${SESSION}`, 'play a session in the terminal, as it happened', [
+    'recordings replay last',
+    'recordings replay last --speed 4 --max-pause 1',
+  ])
+    .option('--speed <factor>', 'how many times as fast', '1')
+    .option('--max-pause <seconds>', 'shorten longer pauses to this', '5')
+    .action((session: string, options: ReplayOptions) => run(() => replay(session, options)));
+
+  command('verify [session]', 'check signatures and the chain; names the first event that is wrong', [
+    'recordings verify last',
+    'recordings verify --all --key recording.pub',
+  ])
+    .option('--all', 'every session')
+    .option('--key <file>', 'public key (PEM) to check with; else that of the state folder')
+    .addHelpText('after', '\nExit code 0: clean; 1: tampered; 3: unfinished; 2: cannot be checked.')
+    .action((session: string | undefined, options: VerifyOptions) => run(() => verify(session, options)));
+
+  command(`export ${SESSION}`, 'write a session in another format', [
+    'recordings export last --format jsonl | jq .kind',
+    'recordings export last --format csv -o session.csv',
+    'recordings export last --format asciicast -o session.cast',
+  ])
+    .requiredOption('--format <format>', Object.keys(FORMATS).join(', '))
+    .option('-o, --output <file>', 'where to; else standard output')
+    .addHelpText(
+      'after',
+      '\nIn CSV, text that a spreadsheet would take for a formula gets an apostrophe before it, and what cannot be seen is escaped.',
+    )
+    .action((session: string, options: ExportOptions) => run(() => exportSession(session, options)));
+}
+
+function help(examples: readonly string[]): string {
+  const lines = examples.map((example) => `  $ sidewarden ${example}`);
+  return `\nA session is named by its id, the beginning or end of it, or "last".\n\nExamples:\n${lines.join('\n')}`;
+}
+
+async function run(action: () => Promise<void>): Promise<void> {
+  // `… | head` is no fault.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2));
+  try {
+    await action();
+  } catch (error) {
+    if (!(error instanceof UsageError) && !(error instanceof RecordingError)) throw error;
+    process.stderr.write(`sidewarden: ${escapeLine(error.message)}\n`);
+    process.exitCode = 2;
+  }
+}
