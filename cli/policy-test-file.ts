@@ -36,7 +36,7 @@ const accesses = list(
 );
 
 const identity = object('Who asks.', {
-  username: defaulted(name('User name; the subject when not given.'), ''),
+  username: optional(name('User name; the subject when not given.')),
   subject: defaulted(name('Subject.'), 'agent'),
   issuer: defaulted(name('Issuer.'), 'sidewarden:token'),
   groups: defaulted(names('Groups.'), []),

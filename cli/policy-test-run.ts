@@ -99,7 +99,7 @@ async function runCase(
 }
 
 function identityOf(identity: TestIdentity): Identity {
-  return { ...identity, username: identity.username === '' ? identity.subject : identity.username };
+  return { ...identity, username: identity.username ?? identity.subject };
 }
 
 function connectionOf(given: TestConnection, known: readonly ProtectedConnection[]): ConnectionFacts {
