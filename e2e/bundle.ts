@@ -39,9 +39,18 @@ export async function ensureBundle(): Promise<void> {
   await mkdir(dirname(lock), { recursive: true });
   while (!(await takeLock())) await sleep(50);
   try {
-    if (!(await isFresh())) await run(process.execPath, ['build.ts'], { cwd: root });
+    if (!(await isFresh())) await build();
   } finally {
     await rm(lock, { recursive: true, force: true });
+  }
+}
+
+async function build(): Promise<void> {
+  try {
+    await run(process.execPath, ['build.ts'], { cwd: root });
+  } catch (error) {
+    const words = error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error);
+    throw new Error(`the bundle could not be built:\n${words}`, { cause: error });
   }
 }
 
