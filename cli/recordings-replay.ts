@@ -18,7 +18,7 @@ export async function replay(typed: string, options: ReplayOptions): Promise<voi
   const scene = new Scene(paint);
   const stop = new AbortController();
   const interrupt = (): void => stop.abort();
-  process.once('SIGINT', interrupt);
+  process.on('SIGINT', interrupt);
   try {
     let last: number | undefined;
     for await (const event of readEvents(storeOf(options), session)) {

@@ -84,7 +84,9 @@ async function run(action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    if (!(error instanceof UsageError) && !(error instanceof RecordingError)) throw error;
+    // A RangeError is a recording nested so deep that it cannot be shown; ours never are.
+    const told = [UsageError, RecordingError, RangeError].some((kind) => error instanceof kind);
+    if (!told || !(error instanceof Error)) throw error;
     process.stderr.write(`sidewarden: ${escapeLine(error.message)}\n`);
     process.exitCode = 2;
   }
