@@ -89,7 +89,10 @@ function failureReason(error: unknown): string {
 }
 
 function libraryProblem(source: string, error: unknown): ExpressionProblem {
-  if (!(error instanceof ParseError || error instanceof CelTypeError)) throw error;
+  if (!(error instanceof ParseError || error instanceof CelTypeError)) {
+    // Such as a stack that ran out: the rule is not understood, whatever the reason.
+    return { ...START, message: 'this expression cannot be compiled' };
+  }
   const place = positionOf(source, error.range?.start ?? 0);
   const node = error.node;
   const name = /^(?:Unknown variable|No such key): (.*)$/s.exec(error.summary)?.[1];
