@@ -46,34 +46,51 @@ export function showApproval(approval: Approval, screen: Screen): string {
   ].join('\n');
 }
 
+interface Row {
+  readonly label: string;
+  readonly value: string;
+  readonly style?: Style;
+}
+
 function headOf(approval: Approval, screen: Screen): readonly string[] {
   const paint = painter(screen);
   const { request } = approval.spec;
   const { operation, identity, evidence } = request;
-  const rows: (readonly [string, string])[] = [
-    ['Who', whoOf(identity)],
-    ['On', onWhat(approval)],
-    ['What', `${paint('bold', escapeLine(operation.verb))} · ${effectsOf(operation.effects, paint)}`],
-    ['Tables', operation.tables.map(tableOf).join(', ')],
-    [
-      'Rows',
-      evidence.estimatedRows === undefined ? '' : `about ${evidence.estimatedRows.toLocaleString('en-US')}`,
-    ],
-    ['Evidence', escapeLine(evidence.unavailable ?? '')],
-    ['Locks', locksOf(approval, paint)],
-    [
-      'Held by',
-      request.requirements
-        .map((one) => `${escapeLine(holdOf(one))} (${escapeLine(whoMay([one]))})`)
-        .join(', '),
-    ],
-    ['Decided', decisionOf(approval)],
+  const risky = operation.effects.some((effect) => RISKY.has(effect));
+  const rows: readonly Row[] = [
+    { label: 'Who', value: whoOf(identity) },
+    { label: 'On', value: onWhat(approval) },
+    {
+      label: 'What',
+      value: `${escapeLine(operation.verb)} · ${operation.effects.join(', ')}`,
+      style: risky ? 'red' : 'bold',
+    },
+    { label: 'Tables', value: operation.tables.map(tableOf).join(', ') },
+    {
+      label: 'Rows',
+      value:
+        evidence.estimatedRows === undefined ? '' : `about ${evidence.estimatedRows.toLocaleString('en-US')}`,
+    },
+    { label: 'No plan', value: escapeLine(evidence.unavailable ?? '') },
+    { label: 'Locks', value: locksOf(approval), ...(operation.inTransaction ? { style: 'yellow' } : {}) },
+    {
+      label: 'Held by',
+      value: request.requirements.map((one) => escapeLine(`${holdOf(one)} (${whoMay([one])})`)).join(', '),
+    },
+    { label: 'Decided', value: decisionOf(approval) },
   ];
   const title = `${paint('bold', approval.metadata.name)}  ${phaseOf(approval, screen)}`;
-  const lines = rows
-    .filter(([, value]) => value !== '')
-    .map(([label, value]) => `  ${label.padEnd(9)}${value}`);
-  return [title, '', ...lines, ''];
+  return [title, '', ...rows.filter(({ value }) => value !== '').flatMap((row) => rowOf(row, screen)), ''];
+}
+
+/** Names can be the agent's choice, so that a long one must not begin a line as if it were ours. */
+function rowOf({ label, value, style }: Row, screen: Screen): readonly string[] {
+  const paint = painter(screen);
+  const room = screen.width === null ? Number.POSITIVE_INFINITY : Math.max(20, screen.width - 14);
+  return broken(value, room).map(({ first, part }) => {
+    const text = style === undefined ? part : paint(style, part);
+    return first ? `  ${label.padEnd(9)}${text}` : `         ${paint('dim', '┊')} ${text}`;
+  });
 }
 
 function whoOf({
@@ -96,10 +113,6 @@ function onWhat({ metadata, spec }: Approval): string {
   return escapeLine(`${place}${database}, role ${operation.role}${path}, session ${session}`);
 }
 
-function effectsOf(effects: readonly string[], paint: Paint): string {
-  return effects.map((effect) => (RISKY.has(effect) ? paint('red', effect) : effect)).join(', ');
-}
-
 function tableOf({
   name,
   access,
@@ -108,16 +121,14 @@ function tableOf({
   return `${escapeLine(name)} (${access.join(', ')}${indirect ? ', indirectly' : ''})`;
 }
 
-function locksOf({ spec }: Approval, paint: Paint): string {
+function locksOf({ spec }: Approval): string {
   const { operation, evidence } = spec.request;
   const locks = (evidence.locks ?? []).map(
     ({ relation, mode, held }) => `${escapeLine(`${relation} ${mode}`)}${held ? ' (held now)' : ''}`,
   );
+  const wrote = operation.transactionWrote ? ' and has written' : '';
   const open = operation.inTransaction
-    ? paint(
-        'yellow',
-        `a transaction is open${operation.transactionWrote ? ' and has written' : ''}: its locks are kept while you decide`,
-      )
+    ? `a transaction is open${wrote}: its locks are kept while you decide`
     : '';
   return [open, locks.join(', ')].filter((part) => part !== '').join('; ');
 }

@@ -67,6 +67,11 @@ export function addApprovalsCommands(program: Command, settings: ApprovalsSettin
 }
 
 async function run(command: () => Promise<void>): Promise<void> {
+  // A pager that was left early is no fault.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
   try {
     await command();
   } catch (error) {
@@ -80,7 +85,9 @@ function screenOf(options: string): Screen {
   const { stdout } = process;
   // hasColors() knows NO_COLOR and dumb terminals.
   const color = stdout.isTTY && stdout.hasColors();
-  return { color, width: stdout.isTTY ? stdout.columns : null, now: Date.now(), options };
+  // Some terminals say that they have no columns.
+  const width = stdout.isTTY ? (stdout.columns >= 20 ? stdout.columns : 80) : null;
+  return { color, width, now: Date.now(), options };
 }
 
 function quoted(path: string): string {

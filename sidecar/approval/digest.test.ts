@@ -12,6 +12,8 @@ const parameter = fc.record({
   format: fc.constantFrom('text' as const, 'binary' as const),
   value: fc.option(fc.uint8Array({ maxLength: 3, max: 2 })),
 });
+type Triple = readonly [number, string, string | null];
+
 const parts: fc.Arbitrary<OperationParts> = fc.record({
   connection: fc.record({ namespace: word, name: word }),
   session: word,
@@ -35,9 +37,21 @@ test('two operations have the same encoding only when all their parts are equal'
 test('the encoding gives back all parts', () => {
   fc.assert(
     fc.property(parts, (one) => {
+      // As the encoder's docstring lays it out; the comparison below checks all of it.
+      const back = JSON.parse(canonicalOperation(one)) as [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        Triple[],
+        ...unknown[],
+      ];
       const [, namespace, name, session, issuer, subject, text, parameters, role, searchPath, transaction] =
-        JSON.parse(canonicalOperation(one));
-      const values = parameters.map(([type, format, value]: [number, string, string | null]) => ({
+        back;
+      const values = parameters.map(([type, format, value]) => ({
         type,
         format,
         value: value === null ? null : Uint8Array.from(Buffer.from(value, 'base64')),

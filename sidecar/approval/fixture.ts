@@ -28,9 +28,9 @@ export interface Fixture {
   readonly state: string;
   readonly approvals: FileApprovals;
   readonly logs: readonly string[];
-  read(name: string): Approval;
+  readonly read: (name: string) => Approval;
   /** Another process of `serve` on the same folder, after this one. */
-  restart(): Promise<FileApprovals>;
+  readonly restart: () => Promise<FileApprovals>;
 }
 
 export function fixture(t: TestContext, options: Partial<FileApprovalsOptions> = {}): Fixture {
