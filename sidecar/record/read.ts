@@ -55,7 +55,7 @@ export async function* readEvents(store: RecordingStore, session: string): Async
 }
 
 /** The bytes of a segment, decompressed when it is closed; undefined when there is none. */
-export async function segmentContent(
+async function segmentContent(
   store: RecordingStore,
   session: string,
   segment: number,

@@ -30,6 +30,59 @@ for (let operation = 1; ; operation++) {
   if (waiting === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
 }`;
 
+/** Records under a limit on the size of files, and says what became of it. */
+const LIMITED = `
+import { DirectoryStore } from '${import.meta.dirname}/directory-store.ts';
+import { openRecording } from '${import.meta.dirname}/recorder.ts';
+import { loadSigner } from '${import.meta.dirname}/signer.ts';
+import { sampleHeader, sampleDecision } from '${import.meta.dirname}/sample-session.ts';
+const [state, durability] = process.argv.slice(-2);
+const store = new DirectoryStore(state + '/recordings');
+let failure = '';
+const onFailure = (error) => { failure = error.message; };
+const recorder = await openRecording(store, sampleHeader(), await loadSigner(state), { durability, onFailure });
+let permitted = 0;
+for (let operation = 1; !recorder.failed && operation < 100000; operation++) {
+  recorder.append(sampleDecision(operation));
+  try { await recorder.durable(); permitted = operation; } catch { break; }
+  if (durability === 'batched' && operation % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+const closed = await recorder.close('end').then(() => true, () => false);
+process.stdout.write(JSON.stringify({ failed: recorder.failed, failure, closed, permitted }));`;
+
+async function recordLimited(state: string, durability: string): Promise<unknown> {
+  const run = `ulimit -f 64; exec "$0" --input-type=module -e "$1" -- "$2" ${durability}`;
+  const child = spawn('bash', ['-c', run, process.execPath, LIMITED, state], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  child.stdout.on('data', (data: Buffer) => (said += data.toString()));
+  await new Promise((resolve) => child.on('close', resolve));
+  return JSON.parse(said);
+}
+
+for (const durability of ['strict', 'batched']) {
+  test(`no more room, ${durability}: the session fails for good, and what was written is kept`, async (t) => {
+    const { folder } = await sampleFolder(t);
+    const outcome = await recordLimited(folder, durability);
+    assert.ok(
+      typeof outcome === 'object' && outcome !== null && 'permitted' in outcome && 'failure' in outcome,
+    );
+    assert.match(String(outcome.failure), /EFBIG|cannot write/);
+    assert.deepEqual(
+      { ...outcome, failure: '', permitted: 0 },
+      { failed: true, failure: '', closed: false, permitted: 0 },
+    );
+    const signer = await loadSigner(folder);
+    const store = new DirectoryStore(join(folder, 'recordings'));
+    const [recovery] = await recoverRecordings(store, signer);
+    assert.ok(recovery?.kind === 'sealed' && recovery.tornBytes > 0, JSON.stringify(recovery));
+    // All that strict let go forward is there: session-start, then one event each.
+    if (durability === 'strict')
+      assert.ok(recovery.events - 1 >= Number(outcome.permitted), JSON.stringify(outcome));
+  });
+}
+
 async function recordUntilKilled(state: string, durability: string, milliseconds: number): Promise<number> {
   const child = spawn(process.execPath, ['--input-type=module', '-e', WRITER, '--', state, durability], {
     stdio: ['ignore', 'pipe', 'inherit'],

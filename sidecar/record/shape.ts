@@ -3,7 +3,7 @@ import { RecordingError } from './recording-error.ts';
 
 export type Reader<T> = (value: unknown, path: string) => T;
 
-export function wrong(path: string, expected: string): RecordingError {
+function wrong(path: string, expected: string): RecordingError {
   return new RecordingError('format', `${path} must be ${expected}`);
 }
 

@@ -19,7 +19,7 @@ export interface RecordingSigner {
 }
 
 /** Names inside the state folder. */
-export const PRIVATE_KEY = join('keys', 'recording.ed25519');
+const PRIVATE_KEY = join('keys', 'recording.ed25519');
 export const PUBLIC_KEY = join('keys', 'recording.ed25519.pub');
 
 /** Reads the state folder's key, or makes it (0600) on the first start, with the public one (PEM) beside it. */
