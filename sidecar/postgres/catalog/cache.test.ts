@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import fc from 'fast-check';
 import { CATALOG_SCHEMA } from '../../../e2e/catalog-schema.ts';
 import { type QueryConnection, queryConnection } from '../../../e2e/catalog-query.ts';
 import { startPostgres, type TestPostgres } from '../../../e2e/postgres.ts';
 import { Catalog } from './cache.ts';
-import { CatalogError } from './catalog-error.ts';
 import type { CatalogNeed, CatalogQuery, CatalogView, Relation } from './relation.ts';
 
 const DEBIAN = '/usr/lib/postgresql/15/bin';
@@ -320,98 +318,6 @@ for (const [label, binaries] of [
       assert.deepEqual(
         ['%%', '=', '|||'].map((name) => view.hasUserOperator(name)),
         [true, false, false],
-      );
-    });
-
-    it('is not misled by a path full of traps', async () => {
-      await other.query(`CREATE SCHEMA trap;
-        CREATE FUNCTION trap.eq(name, name) RETURNS bool LANGUAGE sql AS 'SELECT false';
-        CREATE FUNCTION trap.eqo(oid, oid) RETURNS bool LANGUAGE sql AS 'SELECT true';
-        CREATE OPERATOR trap.= (LEFTARG = name, RIGHTARG = name, FUNCTION = trap.eq);
-        CREATE OPERATOR trap.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = trap.eqo);
-        CREATE OPERATOR trap.<> (LEFTARG = oid, RIGHTARG = oid, FUNCTION = trap.eqo);
-        CREATE FUNCTION trap.json_agg(json) RETURNS json LANGUAGE sql AS $$SELECT '[]'::json$$;
-        CREATE FUNCTION trap.set_config(text, text, bool) RETURNS text LANGUAGE sql AS $$SELECT 'x'::text$$;
-        CREATE TABLE trap.pg_attribute (a int); CREATE TABLE trap.pg_class (relname name);
-        CREATE TYPE trap.oid AS (a int); CREATE TYPE trap.text AS (a int);
-        SET search_path = trap, pg_catalog`);
-      const catalog = new Catalog();
-      const view = catalog.view(['trap', 'pg_catalog'], null);
-      const viaTrap = await relation(view, catalog, 'app', 'emails', other.query);
-      assert.deepEqual(viaTrap, await loaded('app', 'emails'));
-      assert.equal((await relation(view, catalog, null, 'pg_class', other.query))?.schema, 'trap');
-      await catalog.load([{ kind: 'operator', name: '=' }], other.query);
-      assert.equal(view.hasUserOperator('='), true);
-      assert.equal(await catalog.poll(other.query), false);
-      await other.query('RESET search_path; DROP SCHEMA trap CASCADE');
-    });
-
-    it(
-      'does not count operators of trusted extensions',
-      {
-        skip:
-          !existsSync(`${binaries ?? DEBIAN}/../../../../share/postgresql/15/extension/citext.control`) &&
-          'no extensions',
-      },
-      async () => {
-        const [row] = await admin.query(`SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'`);
-        if (row?.[0] !== '1') return;
-        await admin.query('CREATE EXTENSION citext SCHEMA app');
-        const catalog = new Catalog();
-        await catalog.load([{ kind: 'operator', name: '=' }], admin.query);
-        assert.equal(catalog.view(['app'], null).hasUserOperator('='), false);
-        await admin.query('DROP EXTENSION citext');
-      },
-    );
-
-    it('takes names of any kind, and cuts them as the server does', async () => {
-      const odd = `sélect ' \\\\ " ; --`.replace('\\\\', '\\');
-      const found = await loaded('Odd "schema" é', odd);
-      assert.deepEqual(
-        found.columns.map(({ name }) => name),
-        ["a'b\\"],
-      );
-      const long = `t63_${'x'.repeat(59)}`;
-      assert.equal((await loaded('public', long)).name, long);
-      assert.equal((await loaded('public', `${long}yyy`)).name, long);
-      const catalog = new Catalog();
-      for (const name of ['a\0b', '\ud800']) {
-        await assert.rejects(
-          catalog.load([{ kind: 'relation', schema: null, name }], admin.query),
-          (error) => error instanceof CatalogError && error.code === 'bad-name',
-        );
-      }
-    });
-
-    it('any name is either found or known not to be there', async () => {
-      const text = fc.string({
-        unit: fc.constantFrom("'", '"', '\\', '$', 'a', 'é', '€', '😀', ';', '\n', '%', 'E'),
-        maxLength: 30,
-      });
-      await fc.assert(
-        fc.asyncProperty(text, text, async (schema, name) => {
-          const catalog = new Catalog();
-          const view = catalog.view([schema], null);
-          await catalog.load(
-            [
-              { kind: 'relation', schema: null, name },
-              { kind: 'function', schema, name },
-              { kind: 'type', schema, name },
-              { kind: 'operator', name },
-            ],
-            admin.query,
-          );
-          assert.deepEqual(
-            [
-              view.relation(schema, name),
-              view.userFunctions(null, name),
-              view.userType(null, name),
-              view.hasUserOperator(name),
-            ],
-            [null, [], null, name === '%%'],
-          );
-        }),
-        { numRuns: 100 },
       );
     });
   });

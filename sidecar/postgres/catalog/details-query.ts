@@ -5,6 +5,9 @@ import { oidArray, textLiteral } from './literal.ts';
 const CLASS = 1259;
 const REWRITE = 2618;
 const ATTRDEF = 2604;
+const CONSTRAINT = 2606;
+const PROC = 1255;
+const OPERATOR = 2617;
 
 /** Short for the qualified operators: no search_path can give them another meaning. */
 const EQ = 'OPERATOR(pg_catalog.=)';
@@ -106,6 +109,29 @@ const TRIGGERS = `(SELECT pg_catalog.bit_or(t.tgtype) FROM pg_catalog.pg_trigger
   WHERE t.tgrelid ${EQ} c.oid AND t.tgenabled ${NE} 'D'::${CHAR}
   AND (NOT t.tgisinternal OR t.tgfoid ${GE} 16384::pg_catalog.oid))`;
 
+const OID = 'pg_catalog.oid';
+
+/** PostgreSQL's own functions are in no dependency, so any that is found is another's. */
+const RUNS_CODE = `(EXISTS (SELECT FROM (
+    SELECT ${ATTRDEF}::${OID}, e.oid FROM pg_catalog.pg_attrdef e WHERE e.adrelid ${EQ} c.oid
+    UNION ALL SELECT ${CONSTRAINT}::${OID}, k.oid FROM pg_catalog.pg_constraint k WHERE k.conrelid ${EQ} c.oid
+    UNION ALL SELECT ${CLASS}::${OID}, x.indexrelid FROM pg_catalog.pg_index x WHERE x.indrelid ${EQ} c.oid
+    UNION ALL SELECT ${CLASS}::${OID}, c.oid
+    UNION ALL SELECT ${CONSTRAINT}::${OID}, k.oid FROM pg_catalog.pg_attribute a
+      JOIN pg_catalog.pg_constraint k ON k.contypid ${EQ} a.atttypid
+      WHERE a.attrelid ${EQ} c.oid AND a.attnum ${GT} 0::pg_catalog.int2 AND a.atttypid ${GE} 16384::${OID}
+  ) AS own(classid, objid)
+  JOIN pg_catalog.pg_depend d ON d.classid ${EQ} own.classid AND d.objid ${EQ} own.objid
+  LEFT JOIN pg_catalog.pg_operator o ON d.refclassid ${EQ} ${OPERATOR}::${OID} AND o.oid ${EQ} d.refobjid
+  JOIN pg_catalog.pg_proc p ON p.oid ${EQ}
+    (CASE WHEN d.refclassid ${EQ} ${PROC}::${OID} THEN d.refobjid ELSE o.oprcode::${OID} END)
+  JOIN pg_catalog.pg_language l ON l.oid ${EQ} p.prolang
+  WHERE p.provolatile ${EQ} 'v'::${CHAR} OR l.lanname ${NE} ALL (ARRAY['c', 'internal']::pg_catalog.name[]))
+  OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_type t ON t.oid ${EQ} a.atttypid AND t.typtype ${EQ} 'd'::${CHAR}
+    JOIN pg_catalog.pg_type b ON b.oid ${EQ} t.typbasetype AND b.typtype ${EQ} 'd'::${CHAR}
+    WHERE a.attrelid ${EQ} c.oid AND a.attnum ${GT} 0::pg_catalog.int2 AND a.atttypid ${GE} 16384::${OID}))`;
+
 /**
  * Three statements in one text: the view definitions are deparsed under an empty search_path, so that they name
  * everything in full, and the path that the connection had is put back. The setting is local, so it ends with the
@@ -128,6 +154,7 @@ SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence ${EQ
   ${CONSTRAINTS},
   ${INDEXES},
   pointing.keys,
+  ${RUNS_CODE},
   ${VERSION}
 FROM (SELECT DISTINCT w.oid FROM wanted w) AS w
 JOIN pg_catalog.pg_class c ON c.oid ${EQ} w.oid

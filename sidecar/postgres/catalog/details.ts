@@ -126,7 +126,7 @@ function pointing(entry: unknown): Relation['referencedBy'][number] {
 /** `shared` keeps equal lists of columns once: the partitions of one table have the same. */
 function details(row: Row, shared: Map<string, readonly Column[]>): Details {
   const [, oid, schema, name, kind, temporary, columnsJson, generated, parents, children, definition] = row;
-  const [triggers, rules, rowSecurity, constraints, indexes, referencedBy, version] = row.slice(11);
+  const [triggers, rules, rowSecurity, constraints, indexes, referencedBy, runsCode, version] = row.slice(11);
   const key = `${columnsJson ?? ''} ${generated ?? ''}`;
   const own = shared.get(key) ?? columns(columnsJson, generated);
   shared.set(key, own);
@@ -144,6 +144,7 @@ function details(row: Row, shared: Map<string, readonly Column[]>): Details {
     definition: definition ?? null,
     triggers: TRIGGER_EVENTS.filter(([bit]) => (bits & bit) !== 0).map(([, event]) => event),
     rules: flag(rules),
+    runsCodeOnWrite: flag(runsCode),
     rowSecurity: flag(rowSecurity),
     constraints: [...list(constraints), ...list(indexes)].map((entry) => constraint(entry, every)),
     referencedBy: list(referencedBy).map(pointing),

@@ -41,15 +41,16 @@ type Row = readonly (string | null)[];
 
 const MAX_ROWS = 100_000;
 
-/** Oid of pg_operator itself, fixed by PostgreSQL's bootstrap. */
-const OPERATOR_CATALOG = 2617;
+/** Oid of pg_proc itself, fixed by PostgreSQL's bootstrap. */
+const PROC = 1255;
 
 /**
  * Rows `kind, name, schema, oid, x, y, z, version`. Schema-qualified to the last operator and cast: no search_path, not
  * even one the agent has set on its own connection, can give it another meaning.
  *
- * Operators are left out that an extension brought and whose code is C without side effects (citext, pg_trgm, …): only
- * a superuser can install such, and they only compute.
+ * Operators are left out whose function an extension brought, in C and not volatile (citext, pg_trgm, …): only a superuser
+ * can make such functions, and they only compute. An operator over a function of PostgreSQL's own is not left out:
+ * anyone can make one, and give a function with effects another name.
  */
 export function namesQuery(names: Names): string {
   const parts = [
@@ -84,8 +85,9 @@ AND (n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name OR o.oid OP
 AND (l.lanname IS NULL
   OR l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['c', 'internal']::pg_catalog.name[])
   OR p.provolatile OPERATOR(pg_catalog.=) 'v'::pg_catalog."char"
+  OR p.oid OPERATOR(pg_catalog.<) ${FIRST_USER_OID}::pg_catalog.oid
   OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid OPERATOR(pg_catalog.=) ${OPERATOR_CATALOG}::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) o.oid
+    WHERE d.classid OPERATOR(pg_catalog.=) ${PROC}::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) p.oid
     AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"))`);
   }
   return `${parts.join('\nUNION ALL\n')}\nORDER BY 1, 2, 3, 4, 5, 6, 7, 8`;

@@ -48,6 +48,11 @@ export interface Relation {
   readonly triggers: readonly ('INSERT' | 'UPDATE' | 'DELETE' | 'TRUNCATE')[];
   /** It has a rewrite rule other than a view's own. */
   readonly rules: boolean;
+  /**
+   * Writing to it runs functions that are not PostgreSQL's own, beside triggers: in defaults, generated columns, checks,
+   * computed indexes, partition keys, domains of its columns. Immutable and stable ones in C do not count.
+   */
+  readonly runsCodeOnWrite?: boolean;
   /** It has row security policies, whose expressions run with each query. */
   readonly rowSecurity: boolean;
   readonly constraints: readonly Constraint[];
