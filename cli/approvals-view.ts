@@ -4,7 +4,7 @@ import type { Approval } from '../crds/approval.ts';
 import { escapeForDisplay, escapeLine, summarize } from '../sidecar/approval/display.ts';
 import { describePhase, holdOf, whoIsNeeded, whoMay } from '../sidecar/approval/judge.ts';
 import { sameOperationKey } from '../sidecar/approval/object.ts';
-import { suspicions } from '../sidecar/approval/suspicion.ts';
+import { operationWarnings } from '../sidecar/approval/suspicion.ts';
 
 export interface Screen {
   readonly color: boolean;
@@ -160,13 +160,9 @@ function phaseOf({ status, spec }: Approval, screen: Screen): string {
 }
 
 /** Found anew, so that they do not rest on what the object says of itself. */
-export function warningsFor({ spec }: Approval): readonly string[] {
-  const { text, parameters } = spec.request.operation;
-  const own = suspicions(text).map((warning) => `the text ${warning}`);
-  const further = parameters.flatMap((value, index) =>
-    value === null ? [] : suspicions(value).map((warning) => `parameter $${index + 1} ${warning}`),
-  );
-  return [...new Set([...own, ...further, ...spec.request.warnings])];
+function warningsFor({ spec }: Approval): readonly string[] {
+  const { operation, warnings } = spec.request;
+  return [...new Set([...operationWarnings(operation.text, operation.parameters), ...warnings])];
 }
 
 function warningsOf(approval: Approval, screen: Screen): readonly string[] {
@@ -313,7 +309,7 @@ function merged(
   return [...rows.values()];
 }
 
-export function timeWords(milliseconds: number): string {
+function timeWords(milliseconds: number): string {
   const seconds = Math.ceil(milliseconds / 1000);
   if (seconds < 60) return `${seconds}s`;
   const minutes = Math.floor(seconds / 60);

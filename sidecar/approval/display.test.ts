@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { displayJson, escapeForDisplay, escapeLine, summarize } from './display.ts';
 import { outline } from './outline.ts';
-import { suspicions } from './suspicion.ts';
+import { operationWarnings, suspicions } from './suspicion.ts';
 
 const shown: readonly (readonly [string, string, string])[] = [
   ['plain', 'SELECT 1;\n\t-- ok\n', 'SELECT 1;\n\t-- ok\n'],
@@ -204,6 +204,31 @@ test('a hundred kilobytes of padding: whole, warned of, and quickly', () => {
     outline(text);
     assert.ok(performance.now() - begun < 2_000, `slow with ${JSON.stringify(padding)}`);
   }
+});
+
+test('values are warned of as data, many of them quickly', () => {
+  const values = [
+    "it's; DROP TABLE a -- select",
+    '{"a": "; delete"}',
+    null,
+    'x\u202Ey',
+    `a${' '.repeat(100)}b`,
+  ];
+  assert.deepEqual(
+    operationWarnings('SELECT 1', values).map((warning) => warning.slice(0, 24)),
+    ['parameter $4 has charact', 'parameter $5 has a long '],
+  );
+  const many = Array.from({ length: 65_535 }, (_none, index) => `value ${index}`);
+  const begun = performance.now();
+  assert.deepEqual(operationWarnings('SELECT 1', many), []);
+  assert.ok(performance.now() - begun < 2_000);
+  assert.equal(
+    operationWarnings(
+      'SELECT 1',
+      many.map((value) => `${value}\u200B`),
+    ).length,
+    64,
+  );
 });
 
 test('warnings hold no odd character themselves', () => {

@@ -24,7 +24,7 @@ export type Judgement =
   | { readonly kind: 'again'; readonly message: string }
   | { readonly kind: 'refused'; readonly message: string };
 
-export type Requirement = Approval['spec']['request']['requirements'][number];
+type Requirement = Approval['spec']['request']['requirements'][number];
 
 export function holdOf(requirement: Pick<Requirement, 'policy' | 'rule'>): string {
   return `${requirement.policy}/${requirement.rule}`;
@@ -97,7 +97,7 @@ function repeated(approval: Approval, approver: Approver, written: WrittenDecisi
   return same ? { kind: 'again', message: `you have decided so already: ${describePhase(approval)}` } : null;
 }
 
-export function isOwn(own: OwnIdentity, approver: Approver): boolean {
+function isOwn(own: OwnIdentity, approver: Approver): boolean {
   const name = fold(approver.username);
   return own.uids.includes(approver.uid) || own.names.some((one) => fold(one) === name);
 }

@@ -83,5 +83,10 @@ test('what does not fit is refused, with a reason', (t) => {
   assert.ok(long.kind === 'refused');
   assert.equal(long.denial.code, 'unsupported');
   assert.match(long.denial.detail, /spec\.request\.operation\.text must have at most/);
+  const { operation } = asked();
+  const parameters = ['x'.repeat(200_000), 'x'.repeat(200_000), 'x'.repeat(200_000)];
+  const wide = fixed.approvals.request(asked({ operation: { ...operation, parameters } }), never);
+  assert.ok(wide.kind === 'refused');
+  assert.match(wide.denial.detail, /characters with its parameters, more than 524288/);
   assert.equal(fixed.approvals.request(asked({ requirements: [] }), never).kind, 'refused');
 });

@@ -6,9 +6,10 @@ import { sha256 } from './digest.ts';
 import { summarize } from './display.ts';
 import type { ApprovalRequest, VoidReason } from './gateway.ts';
 import type { Verdict } from './decision-file.ts';
-import { suspicions } from './suspicion.ts';
+import { operationWarnings } from './suspicion.ts';
 
-const MAX_WARNINGS = 64;
+/** Of text and parameters together: nobody reads more, and it is gone through while others wait. */
+const MAX_SHOWN = 524_288;
 const SUMMARY_WIDTH = 160;
 
 type Request = Approval['spec']['request'];
@@ -22,6 +23,12 @@ export type NewApproval =
 
 /** `now` in milliseconds since the epoch. */
 export function newApproval(name: string, uid: string, asked: ApprovalRequest, now: number): NewApproval {
+  const shown = asked.operation.parameters.reduce(
+    (sum, value) => sum + (value?.length ?? 0),
+    asked.operation.text.length,
+  );
+  if (shown > MAX_SHOWN)
+    return { kind: 'unfit', why: `it has ${shown} characters with its parameters, more than ${MAX_SHOWN}` };
   const createdAt = stamp(now);
   const { connection, identity, operation } = asked;
   const object = {
@@ -44,7 +51,7 @@ export function newApproval(name: string, uid: string, asked: ApprovalRequest, n
         digest: asked.digest,
         requirements: asked.requirements.map(requirementOf),
         evidence: asked.evidence,
-        warnings: warningsOf(operation),
+        warnings: operationWarnings(operation.text, operation.parameters),
         createdAt,
         expiresAt: stamp(now + shortestTimeout(asked.requirements)),
       },
@@ -198,7 +205,7 @@ function requirementOf({
 }
 
 /** As the kinds write durations: `15m`, `1h30m`, `1s500ms`. */
-export function durationOf(milliseconds: number): string {
+function durationOf(milliseconds: number): string {
   const total = Math.max(0, Math.round(milliseconds));
   const parts: readonly (readonly [number, string])[] = [
     [Math.floor(total / 3_600_000), 'h'],
@@ -210,17 +217,6 @@ export function durationOf(milliseconds: number): string {
   return text === '' ? '0s' : text;
 }
 
-function warningsOf({ text, parameters }: ApprovalRequest['operation']): readonly string[] {
-  const warnings = suspicions(text).map((warning) => `the text ${warning}`);
-  for (const [index, value] of parameters.entries()) {
-    if (value === null) continue;
-    for (const warning of suspicions(value)) {
-      if (warnings.length < MAX_WARNINGS) warnings.push(`parameter $${index + 1} ${warning}`);
-    }
-  }
-  return warnings.slice(0, MAX_WARNINGS).map((warning) => warning.slice(0, 1024));
-}
-
-export function stamp(now: number): string {
+function stamp(now: number): string {
   return new Date(now).toISOString();
 }

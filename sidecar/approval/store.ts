@@ -35,7 +35,7 @@ export interface Receipt {
   readonly by: string;
 }
 
-export class ApprovalStoreError extends Error {
+class ApprovalStoreError extends Error {
   readonly code = 'approval-store';
 }
 

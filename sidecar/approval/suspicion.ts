@@ -20,9 +20,25 @@ const WORDS: Readonly<Record<Oddity, string>> = {
   marks: 'stacked marks, which draw over the text around them',
 };
 
+const MAX_WARNINGS = 64;
+const MAX_WARNING = 1024;
+
 /** Warnings, most telling first; empty for an ordinary text. None holds a raw odd character. */
 export function suspicions(text: string): readonly string[] {
   return [...characterWarnings(text), ...layoutWarnings(text), ...contentWarnings(text)];
+}
+
+/** All warnings of one operation: of its text, and of its parameters as far as they can mislead a reader. */
+export function operationWarnings(text: string, parameters: readonly (string | null)[]): readonly string[] {
+  const warnings = suspicions(text).map((warning) => `the text ${warning}`);
+  for (const [index, value] of parameters.entries()) {
+    if (warnings.length >= MAX_WARNINGS) break;
+    // Most are short and plain. A value is data, so that quotes and semicolons in it mean nothing.
+    if (value === null || /^[!-~]{0,64}$/.test(value)) continue;
+    const found = [...characterWarnings(value), ...layoutWarnings(value)];
+    warnings.push(...found.map((warning) => `parameter $${index + 1} ${warning}`));
+  }
+  return warnings.slice(0, MAX_WARNINGS).map((warning) => warning.slice(0, MAX_WARNING));
 }
 
 function characterWarnings(text: string): readonly string[] {
