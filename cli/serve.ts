@@ -11,6 +11,7 @@ import { type ManifestError, formatManifestErrors } from '../sidecar/manifests/l
 import { type LoadResult, loadManifests } from '../sidecar/manifests/manifests.ts';
 import { watchManifests } from '../sidecar/manifests/watch.ts';
 import { loadParser } from '../sidecar/postgres/sql/parser.ts';
+import { readPolicyFiles } from './policy-source.ts';
 import { DirectoryStore } from '../sidecar/record/directory-store.ts';
 import { recoverRecordings } from '../sidecar/record/recover.ts';
 import { loadSigner } from '../sidecar/record/signer.ts';
@@ -70,7 +71,8 @@ async function serve(options: ServeOptions): Promise<void> {
   const loaded = await loadManifests(options.manifests);
   const first = read(loaded);
   if (first.kind === 'invalid') {
-    complain(first.errors);
+    // Expressions of policies that are well-formed otherwise are checked too: all errors at once.
+    complain(loaded.kind === 'invalid' ? (await readPolicyFiles(options.manifests)).errors : first.errors);
     process.exitCode = 2;
     return;
   }

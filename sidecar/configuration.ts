@@ -7,12 +7,14 @@ import {
 } from '../crds/connection.ts';
 import type { ConfigMap, Secret } from '../crds/core.ts';
 import { milliseconds } from '../crds/schema/duration.ts';
+import { formatPath } from '../crds/schema/path.ts';
 import type { IdentitySource } from './identity/identity.ts';
 import type { ManifestError } from './manifests/location.ts';
 import type { Loaded, Manifests } from './manifests/manifests.ts';
 import type { ConnectionFacts, Identity } from './operation.ts';
 import { type PolicySource, compilePolicies } from './policy/compile.ts';
 import type { PolicySet } from './policy/policy-set.ts';
+import { messageOf } from './policy/problem.ts';
 import type { PolicyDigest } from './record/event.ts';
 
 /** One connection, ready to be listened for. Holds secrets: it is never logged. */
@@ -81,9 +83,9 @@ export function configure(manifests: Manifests): Configured {
   const compiled = compilePolicies(sources);
   if (compiled.kind === 'refused') {
     for (const problem of compiled.problems) {
-      const place = manifests.policies.get(problem.policy)?.locate(problem.at);
-      const position = problem.line > 0 ? ` (expression line ${problem.line}, column ${problem.column})` : '';
-      if (place) errors.push({ ...place, path: problem.path, message: `${problem.message}${position}` });
+      const place = manifests.policies.get(problem.policy)?.locate(problem.at, problem.offset);
+      if (place)
+        errors.push({ ...place, path: problem.path, message: `rule ${problem.rule}: ${messageOf(problem)}` });
     }
     return { kind: 'invalid', errors };
   }
@@ -166,7 +168,7 @@ class Connection {
   }
 
   #error(at: readonly (string | number)[], message: string): void {
-    this.errors.push({ ...this.#loaded.locate(at), path: at.join('.'), message });
+    this.errors.push({ ...this.#loaded.locate(at), path: formatPath(at), message });
   }
 
   #secret(name: string, key: string, at: readonly (string | number)[]): string {

@@ -62,7 +62,11 @@ export class Enforcement {
         continue;
       }
       this.#adapters.delete(key);
-      await adapter.close(config ? 'the connection was changed' : 'the connection was removed');
+      try {
+        await adapter.close(config ? 'the connection was changed' : 'the connection was removed');
+      } catch (error) {
+        this.#parts.log.error({ err: error, connection: key }, 'the connection could not be closed cleanly');
+      }
     }
     const listening: Listening[] = [];
     for (const [key, config] of wanted) {

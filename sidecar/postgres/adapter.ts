@@ -17,7 +17,9 @@ import { Catalog } from './catalog/cache.ts';
 import { EVIDENCE_SETTINGS } from './evidence.ts';
 import { gatherEvidence } from './evidence-gathering.ts';
 import { Exchange } from './exchange.ts';
+import { createMaskKeys } from '../mask/keys.ts';
 import { Masking } from './masking.ts';
+import { TypeCatalog } from './rows/type-catalog.ts';
 import { errorFields } from './refusal.ts';
 import { Requests } from './requests.ts';
 import { type ServerLink, ServerRefusal, cancelServer, connectServer } from './server.ts';
@@ -77,6 +79,9 @@ export class PostgresAdapter {
   readonly #evidence: SideConnection;
   readonly #catalog = new Catalog();
   readonly #cache = new AnalysisCache();
+  readonly #types = new TypeCatalog();
+  /** Of hash masks that hold over all sessions of the connection while the process lives. */
+  readonly #maskKey = randomBytes(32);
   readonly #poll: NodeJS.Timeout;
 
   constructor(parts: AdapterParts) {
@@ -265,8 +270,18 @@ export class PostgresAdapter {
       observed: (decision) => tellObserved(exchange, decision),
     });
     const shared = { catalog: this.#catalog, query: this.#side.query, cache: this.#cache };
-    const analyst = new Analyst(shared, exchange.names, exchange.ask);
-    const masking = new Masking({ rules: () => pipeline.masks, query: this.#side.query });
+    const analyst = new Analyst({
+      shared,
+      names: exchange.names,
+      ask: exchange.ask,
+      inTransaction: () => exchange.open,
+    });
+    const masking = new Masking({
+      rules: () => pipeline.masks,
+      keys: createMaskKeys(this.#maskKey),
+      types: this.#types,
+      query: this.#side.query,
+    });
     const state = this.#state(identity, recorder.session, exchange, analyst, pipeline, link);
     const processId = randomInt(1, 0x7fffffff);
     const secret = randomBytes(client.minor >= 2 ? 32 : 4);

@@ -4,9 +4,10 @@
  */
 import type { MaskRules } from '../mask/mask.ts';
 import { Catalog } from './catalog/cache.ts';
-import type { CatalogQuery } from './catalog/relation.ts';
+import type { CatalogQuery, CatalogView } from './catalog/relation.ts';
 import type { AnalysisContext, Names } from './names.ts';
 import { analyze } from './sql/analyze.ts';
+import { then } from './step.ts';
 import type { Analysis, Statement } from './sql/statement.ts';
 
 /** What all sessions of a connection share. */
@@ -44,6 +45,18 @@ export class AnalysisCache {
   }
 }
 
+/** Knows nothing: an analysis that needs nothing of it holds under any catalog. */
+const UNKNOWN_CATALOG: CatalogView = {
+  version: -1,
+  relation: () => undefined,
+  relationByOid: () => undefined,
+  userFunctions: () => undefined,
+  hasUserOperator: () => undefined,
+  userType: () => undefined,
+};
+
+const NO_CONTEXT: AnalysisContext = { catalog: {}, version: -1, masks: {}, path: '' };
+
 const MAX_CACHED_TEXT = 8_192;
 /** Views over views over partitions: each round loads what the one before turned out to need. */
 const MAX_ROUNDS = 40;
@@ -58,11 +71,19 @@ const SETTINGS_QUERY =
   '(SELECT nspname FROM pg_catalog.pg_namespace WHERE oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), ' +
   'current_user';
 
+export interface AnalystParts {
+  readonly shared: SharedAnalysis;
+  readonly names: Names;
+  /** Runs a query on the session's own connection; undefined while it is not idle. */
+  readonly ask: (sql: string) => ReturnType<CatalogQuery> | undefined;
+  readonly inTransaction: () => boolean;
+}
+
 export class Analyst {
   readonly #shared: SharedAnalysis;
   readonly #names: Names;
-  /** Runs a query on the session's own connection; undefined while it is not idle. */
-  readonly #ask: (sql: string) => ReturnType<CatalogQuery> | undefined;
+  readonly #ask: AnalystParts['ask'];
+  readonly #inTransaction: () => boolean;
   #private: Catalog | undefined;
   #path: readonly string[] = [];
   #temporary: string | null = null;
@@ -72,14 +93,11 @@ export class Analyst {
   /** Something was changed in the open transaction, that a rollback would take back. */
   #touched = false;
 
-  constructor(
-    shared: SharedAnalysis,
-    names: Names,
-    ask: (sql: string) => ReturnType<CatalogQuery> | undefined,
-  ) {
-    this.#shared = shared;
-    this.#names = names;
-    this.#ask = ask;
+  constructor(parts: AnalystParts) {
+    this.#shared = parts.shared;
+    this.#names = parts.names;
+    this.#ask = parts.ask;
+    this.#inTransaction = parts.inTransaction;
   }
 
   get role(): string {
@@ -90,12 +108,12 @@ export class Analyst {
     return this.#path;
   }
 
-  /** Settings or catalog changed in the open transaction: its end changes them back, or makes them everybody's. */
-  get touched(): boolean {
-    return this.#touched;
+  /** The settings may have changed since they were read. */
+  get stale(): boolean {
+    return this.#stale;
   }
 
-  /** Reads the settings again when they may have changed; undefined when there is nothing to wait for. */
+  /** Reads the settings again when they may have changed; undefined when that is not possible now. */
   refresh(): Promise<void> | undefined {
     if (!this.#stale) return undefined;
     const rows = this.#ask(SETTINGS_QUERY);
@@ -140,6 +158,19 @@ export class Analyst {
   }
 
   analyze(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
+    if (this.#stale) {
+      const open = this.#inTransaction();
+      if (!open) return then(this.refresh(), () => this.#analyzeFresh(text, masks));
+      // What names nothing (SET TRANSACTION, COMMIT) needs no settings, and may have to be the transaction's first.
+      this.#names.asked = false;
+      const analysis = analyze(text, { catalog: UNKNOWN_CATALOG, masks, names: this.#names });
+      if (analysis.kind !== 'needs' && onlySession(analysis)) return { analysis, context: NO_CONTEXT };
+      return then(this.refresh(), () => this.#analyzeFresh(text, masks));
+    }
+    return this.#analyzeFresh(text, masks);
+  }
+
+  #analyzeFresh(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
     const cached = this.#shared.cache.get(text);
     if (cached && this.holds(cached.context, masks)) return cached;
     const analysed = this.#once(text, masks);
@@ -209,6 +240,11 @@ function setsPath({ session }: Statement): boolean {
     default:
       return false;
   }
+}
+
+function onlySession(analysis: Exclude<Analysis, { kind: 'needs' }>): boolean {
+  if (analysis.kind === 'unparseable') return true;
+  return analysis.statements.every(({ facts }) => facts.effects.every((effect) => effect === 'session'));
 }
 
 function schemaNames(json: string): readonly string[] {

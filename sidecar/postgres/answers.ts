@@ -26,6 +26,7 @@ import {
   readRowDescription,
   readTextRow,
 } from './wire/backend.ts';
+import { Body } from './wire/body.ts';
 import { WireError } from './wire/error.ts';
 import type { Frame } from './wire/frame.ts';
 
@@ -598,16 +599,19 @@ export class Answers {
     this.#exchange.openCopyGate();
   }
 
+  /** `H`: Int8 format, Int16 n, n × Int16 format. */
   #copyOut(frame: Frame): undefined {
     const run = this.#run(frame);
     const { session } = run.statement;
     if (session.kind !== 'copy-out') throw unexpected(frame);
-    const copy = this.#parts.masking.copy(run, session.options);
-    if (copy?.kind === 'refused') {
-      this.#mute(run, copy.reason);
+    const body = Body.of('CopyOutResponse', frame);
+    body.byte();
+    const masker = this.#parts.masking.copy(run, session.options, body.count(2));
+    if (masker?.kind === 'refused') {
+      this.#mute(run, masker.reason);
       return;
     }
-    run.copyMasker = copy?.masker;
+    run.copyMasker = masker;
     this.#pass(frame);
   }
 
@@ -615,14 +619,14 @@ export class Answers {
     if (this.#muted) return;
     const run = this.#run(frame);
     if (run.statement.session.kind !== 'copy-out') throw unexpected(frame);
-    this.#parts.masking.copyData(run, frame, this.#exchange.toClient, this.#parts.record);
+    this.#parts.masking.copyOut(run, frame, this.#exchange.toClient, this.#parts.record);
   }
 
   #copyDone(frame: Frame): undefined {
     if (this.#muted) return;
     const run = this.#run(frame);
     if (run.statement.session.kind !== 'copy-out') throw unexpected(frame);
-    this.#parts.masking.copyEnd(run, this.#exchange.toClient, this.#parts.record);
+    run.copyMasker?.end();
     this.#pass(frame);
   }
 }

@@ -1,5 +1,6 @@
 /** Collects what is to be written to one socket: neighbouring ranges of one buffer become one write. */
 import type { Socket } from 'node:net';
+import { FrameWriter } from './rows/frame-writer.ts';
 
 export class Outlet {
   readonly #socket: Socket;
@@ -7,9 +8,18 @@ export class Outlet {
   #buffer: Buffer | undefined;
   #start = 0;
   #end = 0;
+  /** Frames that are made here rather than forwarded; made when first needed. */
+  #writer: FrameWriter | undefined;
 
   constructor(socket: Socket) {
     this.#socket = socket;
+  }
+
+  /** Where frames can be written that follow all that was collected so far. */
+  writer(): FrameWriter {
+    if (this.#buffer) this.#settle();
+    this.#writer ??= new FrameWriter();
+    return this.#writer;
   }
 
   /** Bytes `[start, end)` of a buffer that will not change any more. */
@@ -51,6 +61,7 @@ export class Outlet {
   }
 
   #settle(): void {
+    if (this.#writer && this.#writer.pending > 0) this.#queue.push(this.#writer.take());
     if (!this.#buffer) return;
     this.#queue.push(
       this.#start === 0 && this.#end === this.#buffer.length

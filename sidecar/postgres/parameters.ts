@@ -11,14 +11,16 @@ export function parameterTexts(bind: Bind, types: readonly number[]): readonly (
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? null;
     const format = formats.length === 1 ? formats[0] : formats[index];
-    texts.push(value === null ? null : format === 1 ? binaryText(value, types[index] ?? 0) : text(value));
+    texts.push(
+      value === null ? null : format === 1 ? binaryText(value, types[index] ?? 0) : plainText(value),
+    );
   }
   return texts;
 }
 
 const NONE: readonly (string | null)[] = [];
 
-function text(value: Buffer): string {
+export function plainText(value: Buffer): string {
   if (value.length <= 20) {
     let short = '';
     let index = 0;
@@ -52,7 +54,7 @@ const UUID = 2950;
 const JSONB = 3802;
 const TEXTS = new Set([18, 19, 25, 114, 142, 705, 1042, 1043]);
 
-function binaryText(value: Buffer, type: number): string {
+export function binaryText(value: Buffer, type: number): string {
   switch (type) {
     case BOOL:
       return value.length === 1 ? (value[0] === 0 ? 'f' : 't') : hex(value);
@@ -71,9 +73,9 @@ function binaryText(value: Buffer, type: number): string {
     case UUID:
       return value.length === 16 ? uuid(value) : hex(value);
     case JSONB:
-      return value[0] === 1 ? text(value.subarray(1)) : hex(value);
+      return value[0] === 1 ? plainText(value.subarray(1)) : hex(value);
     default:
-      return TEXTS.has(type) ? text(value) : hex(value);
+      return TEXTS.has(type) ? plainText(value) : hex(value);
   }
 }
 

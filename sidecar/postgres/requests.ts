@@ -16,6 +16,7 @@ import { parameterTexts } from './parameters.ts';
 import { POISON, denialFields, errorFields } from './refusal.ts';
 import type { RowBudget, Run } from './run.ts';
 import { changesReading } from './settings.ts';
+import { type Step, step, then } from './step.ts';
 import { StatementOperation, type StatementState, maskDenial } from './statement-operation.ts';
 import type { Statement } from './sql/statement.ts';
 import type { ErrorFields, FieldDescription } from './wire/backend.ts';
@@ -603,15 +604,13 @@ export class Requests {
 
   /**
    * Goes on when all that the meaning of the next statement depends on is known: what was sent before (all of it, or what
-   * changes names and settings), and the settings. Does not when the batch has failed meanwhile.
+   * changes names and settings). Does not when the batch has failed meanwhile.
    */
   #onceSettled(all: boolean, next: () => Step): Step {
     const exchange = this.#exchange;
-    const waiting = all || exchange.pendingEffects > 0 ? exchange.drained() : undefined;
-    return step(waiting, () => {
-      if (exchange.discarding) return undefined;
-      return step(this.#parts.analyst.refresh(), () => (exchange.discarding ? undefined : next()));
-    });
+    const waiting =
+      all || exchange.pendingEffects > 0 || this.#parts.analyst.stale ? exchange.drained() : undefined;
+    return step(waiting, () => (exchange.discarding ? undefined : next()));
   }
 
   #analyze(text: string): AnalysedOrRefused | Promise<AnalysedOrRefused> {
@@ -746,15 +745,4 @@ function sameFields(one: Prepared['fields'], other: Prepared['fields']): boolean
     one.length === other.length &&
     one.every((field, index) => field.name === other[index]?.name && field.typeOid === other[index].typeOid)
   );
-}
-
-/** Goes on at once where nothing must be waited for: most messages take no turn of the event loop. */
-function then<T, R>(value: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> {
-  return value instanceof Promise ? value.then(next) : next(value);
-}
-
-type Step = Promise<void> | undefined;
-
-function step<T>(value: T | Promise<T>, next: (value: T) => Step): Step {
-  return value instanceof Promise ? value.then(next) : next(value);
 }

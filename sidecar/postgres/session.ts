@@ -8,6 +8,7 @@ import type { Answers } from './answers.ts';
 import type { Exchange } from './exchange.ts';
 import type { Requests } from './requests.ts';
 import type { ServerLink } from './server.ts';
+import { RowError } from './rows/row-error.ts';
 import { fatal } from './signin.ts';
 import { WireError } from './wire/error.ts';
 import type { FrameReader } from './wire/frame.ts';
@@ -234,6 +235,18 @@ export class Session {
       this.abort(
         '08P01',
         side === 'the client' ? `protocol violation: ${error.message}` : 'the server broke the protocol',
+      );
+      return;
+    }
+    if (error instanceof RowError) {
+      log.error(
+        { session: recorder.session, code: error.code },
+        `an answer could not be masked: ${error.message}`,
+      );
+      this.abort(
+        '42501',
+        'an answer could not be masked, and the session is ended',
+        'Tell the platform team.',
       );
       return;
     }

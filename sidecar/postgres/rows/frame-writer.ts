@@ -17,6 +17,11 @@ export class FrameWriter {
     return this.#frame - this.#taken;
   }
 
+  /** The last `size` bytes of whole frames, to be looked at before anything more is written. */
+  last(size: number): Buffer {
+    return this.#chunk.subarray(this.#frame - size, this.#frame);
+  }
+
   /** All whole frames so far, handed over; the writer goes on behind them or in a fresh buffer. */
   take(): Buffer {
     const frames = this.#chunk.subarray(this.#taken, this.#frame);
