@@ -23,9 +23,11 @@ export interface AnalysedStatement {
 export type AnalysedText =
   | { readonly kind: 'statements'; readonly statements: readonly AnalysedStatement[] }
   /** PostgreSQL's grammar refuses it, and so would a session. */
-  | { readonly kind: 'unparseable'; readonly message: string };
+  | { readonly kind: 'unparseable'; readonly message: string }
+  /** Nothing can be said of it, and so no expectation of it is met. */
+  | { readonly kind: 'unknown'; readonly message: string };
 
-export type AnalyseText = (text: string, masks: MaskRules) => Promise<AnalysedText>;
+export type AnalyseText = (text: string, masks: MaskRules) => AnalysedText;
 
 export interface StatementResult extends SourceLocation {
   readonly statement: string;
@@ -50,6 +52,8 @@ interface Verdict {
   readonly rules: readonly string[];
   readonly message: string;
   readonly masked: readonly number[];
+  /** What makes the outcome worthless, whatever it is. */
+  readonly doubts: readonly string[];
 }
 
 export interface TestParts {
@@ -60,26 +64,17 @@ export interface TestParts {
   readonly now: number;
 }
 
-export async function runTestFile(test: ReadTestFile, parts: TestParts): Promise<readonly CaseResult[]> {
-  const results: CaseResult[] = [];
-  for (const [index, testCase] of test.content.cases.entries()) {
-    results.push(await runCase(test, testCase, index, parts));
-  }
-  return results;
+export function runTestFile(test: ReadTestFile, parts: TestParts): readonly CaseResult[] {
+  return test.content.cases.map((testCase, index) => runCase(test, testCase, index, parts));
 }
 
-async function runCase(
-  test: ReadTestFile,
-  testCase: TestCase,
-  index: number,
-  parts: TestParts,
-): Promise<CaseResult> {
+function runCase(test: ReadTestFile, testCase: TestCase, index: number, parts: TestParts): CaseResult {
   const identity = identityOf(testCase.identity ?? test.content.identity);
   const connection = connectionOf(testCase.connection ?? test.content.connection, parts.connections);
   const policy = parts.policies.forSession(identity, connection);
   const statements: StatementResult[] = [];
   for (const [position, statement] of testCase.statements.entries()) {
-    const verdict = await verdictOn(statement, policy, parts);
+    const verdict = verdictOn(statement, policy, parts);
     const place = test.locator.locate(['cases', index, 'statements', position]);
     statements.push({
       ...place,
@@ -115,17 +110,13 @@ function connectionOf(given: TestConnection, known: readonly ProtectedConnection
   };
 }
 
-async function verdictOn(
-  statement: TestStatement,
-  policy: SessionPolicy,
-  parts: TestParts,
-): Promise<Verdict> {
+function verdictOn(statement: TestStatement, policy: SessionPolicy, parts: TestParts): Verdict {
   if (statement.facts !== undefined)
     return decide(statement.facts, { kind: 'clear' }, statement, policy, parts.now);
-  const analysed = await parts.analyse(statement.sql ?? '', policy.masks);
-  if (analysed.kind === 'unparseable') {
-    return { kind: 'deny', rules: [], message: `cannot be parsed: ${analysed.message}`, masked: [] };
-  }
+  const { sql = '' } = statement;
+  const analysed = parts.analyse(sql, policy.masks);
+  if (analysed.kind === 'unparseable') return refused(`cannot be parsed: ${analysed.message}`);
+  if (analysed.kind === 'unknown') return { ...refused(analysed.message), doubts: [analysed.message] };
   const verdicts = analysed.statements.map(({ facts, masks }) =>
     decide(facts, masks, statement, policy, parts.now),
   );
@@ -133,7 +124,7 @@ async function verdictOn(
   const [first] = (['deny', 'hold', 'allow'] as const).flatMap((kind) =>
     verdicts.filter((one) => one.kind === kind),
   );
-  return first ?? { kind: 'allow', rules: [], message: '', masked: [] };
+  return first ?? { kind: 'allow', rules: [], message: '', masked: [], doubts: [] };
 }
 
 function decide(
@@ -150,10 +141,20 @@ function decide(
     now,
   );
   const rules = decision.rules.map(({ policy: id, rule }) => `${id}, ${rule}`);
-  if (decision.kind === 'deny') return { kind: 'deny', rules, message: decision.message, masked: [] };
+  const doubts = facts.tables.filter(({ name }) => name.startsWith('?.')).map(({ name }) => missing(name));
+  if (decision.kind === 'deny') return { kind: 'deny', rules, message: decision.message, masked: [], doubts };
   const unmaskable = masks.kind === 'refused' || (masks.kind === 'untraceable' && decision.kind === 'allow');
-  if (unmaskable) return { kind: 'deny', rules: [], message: masks.reason, masked: [] };
-  return { kind: decision.kind, rules, message: '', masked: maskedColumns(masks) };
+  if (unmaskable) return { ...refused(masks.reason), doubts };
+  return { kind: decision.kind, rules, message: '', masked: maskedColumns(masks), doubts };
+}
+
+function missing(table: string): string {
+  return `${table.slice(2)} is not in the catalog of this file`;
+}
+
+/** What no rule refuses, but a session does. */
+function refused(message: string): Verdict {
+  return { kind: 'deny', rules: [], message, masked: [], doubts: [] };
 }
 
 function maskedColumns(masks: MaskOutcome): readonly number[] {
@@ -162,7 +163,7 @@ function maskedColumns(masks: MaskOutcome): readonly number[] {
 }
 
 function failuresOf(statement: TestStatement, verdict: Verdict): readonly string[] {
-  const failures: string[] = [];
+  const failures: string[] = [...verdict.doubts];
   const { expect, rule, message, masked } = statement;
   if (verdict.kind !== expect) failures.push(`expected ${expect}, got ${verdict.kind}`);
   if (rule !== undefined && !verdict.rules.some((led) => led === rule || led.endsWith(`, ${rule}`))) {

@@ -5,9 +5,9 @@ import { compilePolicies } from '../sidecar/policy/compile.ts';
 import { describeProblem } from '../sidecar/policy/problem.ts';
 import { complain, EXIT, print, printable, printJson, styled } from './policy-output.ts';
 import { readPolicyFiles } from './policy-source.ts';
-import { textAnalyser } from './policy-test-analysis.ts';
+import type { Analyser } from './policy-test-analysis.ts';
 import { readTestFile, type ReadTestFile } from './policy-test-file.ts';
-import { runTestFile, type CaseResult, type StatementResult } from './policy-test-run.ts';
+import { runTestFile, type AnalysedText, type CaseResult, type StatementResult } from './policy-test-run.ts';
 
 const EXAMPLES = `
 Examples:
@@ -87,11 +87,23 @@ async function runTest(test: ReadTestFile, now: number): Promise<Ran> {
   const compilation = compilePolicies(files.flatMap((one) => one.policies));
   if (compilation.kind === 'refused')
     return unusable(test, 'policies', compilation.problems.map(describeProblem));
-  const analyser = await textAnalyser(test.content.catalog, test.content.searchPath);
+  const analyser = await analyserFor(test);
   if (analyser.kind === 'invalid') return unusable(test, 'catalog', analyser.problems);
   const connections = files.flatMap((one) => one.connections);
   const parts = { policies: compilation.policies, connections, analyse: analyser.analyse, now };
-  return { kind: 'ran', result: { file: test.file, cases: await runTestFile(test, parts) } };
+  return { kind: 'ran', result: { file: test.file, cases: runTestFile(test, parts) } };
+}
+
+function noText(): AnalysedText {
+  return { kind: 'unknown', message: 'the file has no texts' };
+}
+
+/** The analyser is loaded only for texts: facts need none. */
+async function analyserFor({ content }: ReadTestFile): Promise<Analyser> {
+  const texts = content.cases.some(({ statements }) => statements.some(({ sql }) => sql !== undefined));
+  if (!texts && content.catalog === '') return { kind: 'analyser', analyse: noText };
+  const { textAnalyser } = await import('./policy-test-analysis.ts');
+  return textAnalyser(content.catalog, content.searchPath);
 }
 
 function unusable(test: ReadTestFile, path: string, problems: readonly string[]): Ran {
