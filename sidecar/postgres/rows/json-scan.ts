@@ -5,6 +5,9 @@ import type { MaskContext } from './value-plan.ts';
 
 export const REDACTED_JSON = JSON.stringify(REDACTED);
 
+/** What json has nothing of outside strings and numbers. */
+const FOREIGN = /[^\s{}[\],:truefalsn]/;
+
 /** The document with all finds masked; the same text when there are none, `"[redacted]"` when it is no json. */
 export function maskJson(text: string, context: MaskContext): string {
   const outer = context.detectors?.find(text) ?? [];
@@ -15,6 +18,7 @@ export function maskJson(text: string, context: MaskContext): string {
     const end = tokenEnd(text, position);
     if (end < 0) return hidden(context);
     const token = text.slice(position, end);
+    if (!isValue(token) && FOREIGN.test(token)) return hidden(context);
     const masked = isValue(token) ? maskToken(token, position, outer, context) : token;
     if (masked === undefined) return hidden(context);
     out += masked === null ? (isKey(text, end) ? REDACTED_JSON : 'null') : masked;
