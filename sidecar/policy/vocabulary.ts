@@ -35,7 +35,6 @@ const METHODS: ReadonlySet<string> = new Set([
   'lastIndexOf',
   'substring',
   'join',
-  'split',
   'getMilliseconds',
   ...ZONED_PARTS,
 ]);
