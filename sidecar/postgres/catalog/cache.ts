@@ -118,7 +118,8 @@ export class Catalog {
   /**
    * Reads all that is needed and what it implies (partition trees, what views are made of), in two texts at most, one
    * of them tiny. Rejects with CatalogError, or with whatever `query` rejects with; nothing is kept then. The caller
-   * sets the connection's statement_timeout and lock_timeout: deparsing a view waits for whoever holds its tables.
+   * sets the connection's statement_timeout and lock_timeout: deparsing a view waits for whoever holds its tables. Takes
+   * some 0.1 ms a relation: a second for ten thousand partitions.
    * Must not be called while the connection is in a failed transaction.
    */
   async load(needs: readonly CatalogNeed[], query: CatalogQuery): Promise<void> {
@@ -129,8 +130,9 @@ export class Catalog {
     const answers = readNames(names, await query(namesQuery(names)));
     const oids = this.#missingOids(needs, answers);
     const details = oids.size === 0 ? [] : readDetails(await query(detailsQuery(oids, answers.searchPath)));
-    // What was read before an invalidation must not outlive it; the analysis will ask again.
-    if (this.#version !== version) return;
+    // What was read before an invalidation must not outlive it, nor a name that meant another relation a moment ago
+    // (dropped between the two texts, perhaps made anew); the analysis will ask again.
+    if (this.#version !== version || vanished(answers, oids, details)) return;
     store(contents, answers, details, oids);
     for (const oid of oids) contents.wanted.delete(oid);
   }
@@ -234,6 +236,13 @@ function store(
   for (const entry of details) contents.details.set(entry.relation.oid, entry);
 }
 
+/** Whether a relation was found by its name, and then was there no longer. */
+function vanished(answers: NameAnswers, oids: ReadonlySet<number>, details: readonly Details[]): boolean {
+  const found = new Set(details.map(({ relation }) => relation.oid));
+  const named = [...answers.relations.values()].flat();
+  return named.some(({ oid }) => oids.has(oid) && !found.has(oid));
+}
+
 type Versions = ReadonlyMap<string | number, string>;
 
 function keptVersions(contents: Contents): Versions {
@@ -243,6 +252,8 @@ function keptVersions(contents: Contents): Versions {
 }
 
 async function currentVersions(contents: Contents, query: CatalogQuery): Promise<Versions> {
+  // Before anything is awaited: what is loaded meanwhile is no change.
+  const oids = [...contents.details.keys()];
   const names = {
     relations: new Set(contents.relations.keys()),
     functions: new Set(contents.functions.keys()),
@@ -252,8 +263,8 @@ async function currentVersions(contents: Contents, query: CatalogQuery): Promise
   const versions = new Map<string | number, string>(
     readNames(names, await query(namesQuery(names))).versions,
   );
-  if (contents.details.size === 0) return versions;
-  for (const [oid, version] of await query(versionsQuery(contents.details.keys()))) {
+  if (oids.length === 0) return versions;
+  for (const [oid, version] of await query(versionsQuery(oids))) {
     versions.set(Number(oid), version ?? '');
   }
   return versions;
