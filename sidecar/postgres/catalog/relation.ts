@@ -5,6 +5,8 @@ export interface Column {
   readonly number: number;
   readonly name: string;
   readonly type: number;
+  /** Computed, stored or not: COPY of the whole table leaves it out. Absent means not known. */
+  readonly generated?: boolean;
   /** Other columns that a generated column is computed from, by number. */
   readonly generatedFrom: readonly number[];
 }
@@ -38,6 +40,8 @@ export interface Relation {
   readonly kind: RelationKind;
   readonly temporary: boolean;
   readonly columns: readonly Column[];
+  /** Columns that decide, themselves or in an expression, in which partition a row is, by number. */
+  readonly partitionKey?: readonly number[];
   /** Oids of what it inherits from or is a partition of, direct only. */
   readonly parents: readonly number[];
   /** Oids of partitions and inheriting tables, direct only. */
