@@ -6,6 +6,8 @@ import type { ApprovalStore } from './store.ts';
 const WEEK_MS = 7 * 86_400_000;
 const COLLECT_EVERY_MS = 60_000;
 const RECEIPT_MS = 600_000;
+/** All ended ones together: an agent must not make the list slow to read with a flood of long texts. */
+const MAX_BYTES = 33_554_432;
 
 export interface ArchiveOptions {
   readonly log: ApprovalLog;
@@ -19,8 +21,9 @@ export class Archive {
   readonly #log: ApprovalLog;
   readonly #retention: number;
   readonly #maxEnded: number;
-  /** When each ended, oldest first. */
-  readonly #ended = new Map<string, number>();
+  /** When each ended and its bytes on disk, oldest first. */
+  readonly #ended = new Map<string, { readonly at: number; readonly bytes: number }>();
+  #bytes = 0;
   readonly #timer: NodeJS.Timeout;
 
   /** Reads what an earlier `serve` left, and makes void what was not over then. */
@@ -40,9 +43,18 @@ export class Archive {
   }
 
   add(name: string, now: number): void {
-    this.#ended.delete(name);
-    this.#ended.set(name, now);
-    if (this.#ended.size > this.#maxEnded) this.#collect();
+    this.#keep(name, now);
+    if (this.#full()) this.#collect();
+  }
+
+  #keep(name: string, at: number): void {
+    const bytes = this.#store.sizeOf(name);
+    this.#ended.set(name, { at, bytes });
+    this.#bytes += bytes;
+  }
+
+  #full(): boolean {
+    return this.#ended.size > this.#maxEnded || this.#bytes > MAX_BYTES;
   }
 
   close(): void {
@@ -67,16 +79,17 @@ export class Archive {
       );
       ended.push([approval.metadata.name, last]);
     }
-    for (const [name, at] of ended.sort(([, one], [, other]) => one - other)) this.#ended.set(name, at);
+    for (const [name, at] of ended.sort(([, one], [, other]) => one - other)) this.#keep(name, at);
   }
 
   #collect(): void {
     try {
       const now = Date.now();
-      for (const [name, at] of this.#ended) {
-        if (this.#ended.size <= this.#maxEnded && now - at < this.#retention) break;
+      for (const [name, { at, bytes }] of this.#ended) {
+        if (!this.#full() && now - at < this.#retention) break;
         this.#store.remove(name);
         this.#ended.delete(name);
+        this.#bytes -= bytes;
       }
       this.#store.collectReceipts(RECEIPT_MS, now);
     } catch (error) {

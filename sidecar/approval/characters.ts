@@ -20,6 +20,17 @@ export type Oddity = 'bidi' | 'control' | 'invisible' | 'lookalike' | 'marks';
 export function oddityOf(character: string): Oddity | null {
   if (character >= ' ' && character <= '~') return null;
   if (character === '\n' || character === '\t') return null;
+  const known = judged.get(character);
+  if (known !== undefined) return known;
+  const oddity = judgeCharacter(character);
+  if (judged.size < 4_096) judged.set(character, oddity);
+  return oddity;
+}
+
+/** Texts have few different characters, and hostile ones are long. */
+const judged = new Map<string, Oddity | null>();
+
+function judgeCharacter(character: string): Oddity | null {
   if (BIDI.test(character)) return 'bidi';
   if (/\p{Cc}/u.test(character)) return 'control';
   if (UNSEEN.test(character)) return 'invisible';
@@ -34,7 +45,7 @@ function looksAscii(character: string): boolean {
 }
 
 export function isMark(character: string): boolean {
-  return MARK.test(character);
+  return character >= '\u0300' && MARK.test(character);
 }
 
 /** A word that mixes Latin with letters of a script that has lookalikes, or is made of such lookalikes alone. */

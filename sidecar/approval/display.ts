@@ -39,14 +39,20 @@ export function displayJson(value: unknown, indent?: number): string {
   );
 }
 
-/** One line of at most `width` characters for lists; what is left out is counted. */
+/** One line of at most `width` characters for lists; how many are left out is said. */
 export function summarize(text: string, width = 100): string {
-  const line = escapeForDisplay(text.replaceAll(/[ \n\t]+/g, ' ').trim());
-  if (line.length <= width) return line;
-  const tail = (missing: number) => ` … (${missing} more)`;
-  const kept = Math.max(0, width - tail(line.length).length);
-  const head = line.slice(0, kept).replace(/[\uD800-\uDBFF]$/u, '');
-  return head + tail(line.length - head.length);
+  const line = text.replaceAll(/[ \n\t]+/g, ' ').trim();
+  if (line.length <= width) {
+    const whole = escapeForDisplay(line);
+    if (whole.length <= width) return whole;
+  }
+  for (let kept = Math.min(width, line.length); kept > 0; kept -= 1) {
+    // Not between the halves of a pair, which would then count as two odd ones.
+    if (/[\uD800-\uDBFF]/.test(line.charAt(kept - 1))) continue;
+    const shown = `${escapeForDisplay(line.slice(0, kept))} … (${line.length - kept} more)`;
+    if (shown.length <= width) return shown;
+  }
+  return `… (${line.length} more)`;
 }
 
 function escapeOf(character: string): string {

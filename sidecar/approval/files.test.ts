@@ -303,6 +303,19 @@ describe('approvals in a folder', onlyRoot, () => {
     assert.deepEqual(readdirSync(join(old.state, 'approvals')), []);
   });
 
+  test('ended approvals are collected by what they take up', (t) => {
+    const fixed = fixture(t);
+    // 30 of an identity at once, 6 bytes a character: about 45 MB in all.
+    for (let count = 0; count < 30; count += 1) {
+      const { name } = ask(fixed.approvals, { text: `${count}${'\x01'.repeat(250_000)}` });
+      fixed.approvals.void(name, 'SessionEnded');
+    }
+    const folder = join(fixed.state, 'approvals');
+    const sizes = readdirSync(folder).map((file) => statSync(join(folder, file)).size);
+    assert.ok(sizes.length > 10 && sizes.length < 30, `${sizes.length} kept`);
+    assert.ok(sizes.reduce((sum, size) => sum + size, 0) <= 33_554_432);
+  });
+
   test('with a group, its members can put decisions but see or change no others', (t) => {
     const fixed = fixture(t, { group: 1 });
     const decisions = statSync(join(fixed.state, 'decisions'));

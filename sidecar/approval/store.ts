@@ -89,6 +89,11 @@ export class ApprovalStore {
     return { approvals, unreadable };
   }
 
+  /** Bytes on disk; 0 when it is not there. */
+  sizeOf(name: string): number {
+    return lstatSync(this.#path(name), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
   remove(name: string): void {
     rmSync(this.#path(name), { force: true });
   }
