@@ -162,7 +162,7 @@ const testFile = object('A file of policy tests.', {
   cases: required(list('The cases.', testCase, { minItems: 1, maxItems: 4096, unique: { key: 'name' } })),
 });
 
-export type TestFile = Static<typeof testFile>;
+type TestFile = Static<typeof testFile>;
 export type TestCase = Static<typeof testCase>;
 export type TestStatement = Static<typeof statement>;
 export type TestIdentity = Static<typeof identity>;

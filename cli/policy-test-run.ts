@@ -14,7 +14,7 @@ import type {
   TestStatement,
 } from './policy-test-file.ts';
 
-export interface AnalysedStatement {
+interface AnalysedStatement {
   readonly facts: SqlStatementFacts;
   readonly masks: MaskOutcome;
 }
@@ -27,7 +27,7 @@ export type AnalysedText =
   /** Nothing can be said of it, and so no expectation of it is met. */
   | { readonly kind: 'unknown'; readonly message: string };
 
-export type AnalyseText = (text: string, masks: MaskRules) => AnalysedText;
+type AnalyseText = (text: string, masks: MaskRules) => AnalysedText;
 
 export interface StatementResult extends SourceLocation {
   readonly statement: string;

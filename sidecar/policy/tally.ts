@@ -3,7 +3,7 @@ import type { HoldRequirement, RuleRef } from '../operation.ts';
 import type { CompiledRule } from './compile.ts';
 import type { RuleContext } from './facts.ts';
 
-export interface Failure {
+interface Failure {
   readonly rule: CompiledRule;
   readonly reason: string;
 }
@@ -29,7 +29,7 @@ export function tallyOf(rules: readonly CompiledRule[], context: RuleContext): T
   return { denies: lists.Deny, failures, holds: lists.Hold, allows: lists.Allow };
 }
 
-export function isEmpty(tally: Tally): boolean {
+function isEmpty(tally: Tally): boolean {
   return tally.denies.length + tally.failures.length + tally.holds.length + tally.allows.length === 0;
 }
 

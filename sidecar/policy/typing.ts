@@ -10,7 +10,7 @@ import { closest } from './suggest.ts';
 const FIELDS: ReadonlyMap<string, Readonly<Record<string, string>>> = new Map(Object.entries(FACT_TYPES));
 
 /** Names of the fields of a declared type, or undefined when it is none. */
-export function fieldNames(type: string): readonly string[] | undefined {
+function fieldNames(type: string): readonly string[] | undefined {
   const fields = FIELDS.get(type);
   return fields === undefined ? undefined : Object.keys(fields);
 }
