@@ -1,6 +1,12 @@
 /** The `sidewarden` command. */
+import { enableCompileCache } from 'node:module';
 import { Command } from 'commander';
+import { addApprovalsCommands } from './approvals.ts';
+import { addPolicyCommands } from './policy.ts';
+import { addRecordingsCommands } from './recordings.ts';
 import { addServeCommand } from './serve.ts';
+
+enableCompileCache();
 
 const program = new Command('sidewarden')
   .description('keeps a team in command of what AI coding agents do on production')
@@ -10,6 +16,13 @@ const program = new Command('sidewarden')
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
 
+const { env } = process;
+const state = env['SIDEWARDEN_STATE'] ?? './.sidewarden';
+const editor = env['VISUAL'] ?? env['EDITOR'] ?? 'vi';
+
 addServeCommand(program);
+addApprovalsCommands(program, { state, editor });
+addRecordingsCommands(program, { state });
+addPolicyCommands(program);
 
 await program.parseAsync();

@@ -176,6 +176,11 @@ export function encodeClose(kind: 'S' | 'P', name: string): Buffer {
   return new MessageBuilder('C').byte(kind.charCodeAt(0)).string(name).end();
 }
 
+/** All rows. */
+export function encodeExecute(portal: string): Buffer {
+  return new MessageBuilder('E').string(portal).int32(0).end();
+}
+
 /** The same Bind for another statement. */
 export function encodeBind(bind: Bind, statement: string): Buffer {
   const message = new MessageBuilder('B', 256).string(bind.portal).string(statement);
