@@ -41,7 +41,7 @@ export interface EvidenceLimits {
   readonly maxTables: number;
 }
 
-export const EVIDENCE_LIMITS: EvidenceLimits = {
+const EVIDENCE_LIMITS: EvidenceLimits = {
   statementTimeout: 1000,
   lockTimeout: 100,
   maxText: 65_536,

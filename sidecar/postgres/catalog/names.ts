@@ -8,7 +8,7 @@ import type { FunctionInfo } from './relation.ts';
 /** Oids from here on were given out after initdb: what has one is no part of PostgreSQL itself. */
 export const FIRST_USER_OID = 16384;
 
-export type TypeKind = 'base' | 'composite' | 'domain' | 'enum' | 'range' | 'multirange' | 'pseudo';
+type TypeKind = 'base' | 'composite' | 'domain' | 'enum' | 'range' | 'multirange' | 'pseudo';
 
 export interface NamedType {
   readonly oid: number;

@@ -19,7 +19,7 @@ const TEMP = 'pg_temp';
 const CATALOG = 'pg_catalog';
 
 /** Schemas in the order in which relations and types are looked for: pg_temp, pg_catalog, the path, unless it names them. */
-export function searchOrder(path: readonly string[], tempSchema: string | null): readonly string[] {
+function searchOrder(path: readonly string[], tempSchema: string | null): readonly string[] {
   const order = path
     .map((schema) => (schema === TEMP ? tempSchema : schema))
     .filter((schema) => schema !== null);
