@@ -76,6 +76,16 @@ test('a decided one counts no longer', { skip: process.geteuid?.() !== 0 }, asyn
   assert.equal(fixed.approvals.request(asked({ maxPending: 1, text: 'SELECT 3' }), never).kind, 'refused');
 });
 
+test('evidence that is too long is cut, and says so', (t) => {
+  const fixed = fixture(t);
+  const { name } = ask(fixed.approvals, {
+    evidence: { plan: 'x'.repeat(100_000), unavailable: 'y'.repeat(2_000) },
+  });
+  const { plan = '', unavailable = '' } = fixed.read(name).spec.request.evidence;
+  assert.match(plan, /x … \(34504 characters more\)$/);
+  assert.match(unavailable, /y … \(1016 characters more\)$/);
+});
+
 test('what does not fit is refused, with a reason', (t) => {
   const fixed = fixture(t);
   const never = new AbortController().signal;

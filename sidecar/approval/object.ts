@@ -50,7 +50,7 @@ export function newApproval(name: string, uid: string, asked: ApprovalRequest, n
         operation: { ...operation, summary: summarize(operation.text, SUMMARY_WIDTH) },
         digest: asked.digest,
         requirements: asked.requirements.map(requirementOf),
-        evidence: asked.evidence,
+        evidence: fitting(asked.evidence),
         warnings: operationWarnings(operation.text, operation.parameters),
         createdAt,
         expiresAt: stamp(now + shortestTimeout(asked.requirements)),
@@ -66,6 +66,26 @@ export function newApproval(name: string, uid: string, asked: ApprovalRequest, n
   if (parsed.kind === 'parsed') return { kind: 'new', approval: parsed.value };
   const [first] = parsed.errors;
   return { kind: 'unfit', why: first === undefined ? 'unknown' : `${first.path.join('.')} ${first.message}` };
+}
+
+const MAX_PLAN = 65_536;
+const MAX_LOCKS = 1_024;
+
+/** Evidence helps and binds nothing: what is too long is cut, and says so, rather than that nobody can be asked. */
+function fitting(evidence: Request['evidence']): Request['evidence'] {
+  const { plan, unavailable, locks } = evidence;
+  return {
+    ...evidence,
+    ...(plan === undefined ? {} : { plan: cut(plan, MAX_PLAN) }),
+    ...(unavailable === undefined ? {} : { unavailable: cut(unavailable, 1_024) }),
+    ...(locks === undefined ? {} : { locks: locks.slice(0, MAX_LOCKS) }),
+  };
+}
+
+function cut(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  const kept = limit - 40;
+  return `${text.slice(0, kept)} … (${text.length - kept} characters more)`;
 }
 
 /** Milliseconds. */
