@@ -103,12 +103,26 @@ function callProblem(node: FunctionCall): ExpressionProblem | undefined {
   return FUNCTIONS.has(name) ? undefined : unknownName(node, 'function', name, FUNCTIONS);
 }
 
+/** Keys that the library leaves out of maps without a word. */
+const LOST_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+function mapProblem(entries: readonly (readonly [Node, Node])[]): ExpressionProblem | undefined {
+  for (const [key] of entries) {
+    const name = literal(key);
+    if (name === undefined && key.op !== 'value') return problemAt(key, 'the keys of a map must be literals');
+    if (name !== undefined && LOST_KEYS.has(name)) return problemAt(key, `'${name}' cannot be a key here`);
+  }
+  return undefined;
+}
+
 function problemOf(node: Node): ExpressionProblem | undefined {
   switch (node.op) {
     case 'rcall':
       return methodProblem(node);
     case 'call':
       return callProblem(node);
+    case 'map':
+      return mapProblem(node.args);
     case 'id':
       if (!TYPE_NAMES.has(node.args)) return undefined;
       return unknownName(node, 'fact', node.args, new Set(FACT_NAMES.keys()));
