@@ -9,9 +9,13 @@ import {
   type Format,
   hasFinds,
   type MaskContext,
+  replaceFinds,
   runPlan,
   type ValuePlan,
 } from './value-plan.ts';
+
+const BACKSLASH = 0x5c;
+const LETTER_X = 0x78;
 
 type ScannedShape = Exclude<TypeShape, { kind: 'array' | 'composite' | 'record' }>;
 
@@ -34,14 +38,38 @@ export function compileScan(shape: ScannedShape, format: Format, context: MaskCo
     case 'range':
     case 'multirange':
       return compileRange(shape, format, context);
+    case 'untyped':
+      return {
+        kind: 'change',
+        change: (value) => (isDisguised(value, context) ? null : replaceFinds(value, context)),
+      };
     case 'domain':
     case 'opaque':
-      if (format === 0) return hideOnFind((value) => value, context);
+      if (format === 0)
+        return {
+          kind: 'change',
+          change: (value) => (isDisguised(value, context) || hasFinds(value, context) ? null : value),
+        };
       return {
         kind: 'refused',
         reason: 'the binary form of this type is not known, so nothing can be found in it',
       };
   }
+}
+
+/** Whether something is found in what bytea's and json's text forms stand for; of an unknown type it could be either. */
+function isDisguised(value: Buffer, context: MaskContext): boolean {
+  const start = value.indexOf(BACKSLASH);
+  if (start < 0) return false;
+  if (start === 0 && value[1] === LETTER_X) {
+    const bytes = byteaBytes(value);
+    if (bytes !== undefined && hasFinds(bytes, context)) return true;
+  }
+  if (!value.includes('\\u')) return false;
+  const text = value
+    .toString('utf8')
+    .replace(/\\u([0-9a-fA-F]{4})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return hasFinds(Buffer.from(text, 'utf8'), context);
 }
 
 /** The value, or NULL when something is found in what can be read of it, or when it cannot be read. */

@@ -78,6 +78,7 @@ function compileClear(shape: TypeShape, format: Format, context: MaskContext, de
     case 'range':
     case 'multirange':
     case 'domain':
+    case 'untyped':
     case 'opaque':
       return compileScan(shape, format, context);
   }
@@ -93,6 +94,8 @@ function compileMask(shape: TypeShape, format: Format, mask: Mask, context: Mask
   switch (shape.kind) {
     case 'text':
       return compileText(shape.padded, mask, context);
+    case 'untyped':
+      return compileText(false, mask, context);
     case 'json':
       return compileJson(shape.version && format === 1, mask, context);
     case 'array':

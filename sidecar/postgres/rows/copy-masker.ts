@@ -17,8 +17,8 @@ import type { TypeLookup } from './type-shape.ts';
 export const COPY_ROW_LIMIT = 64 * 1024 * 1024;
 
 /**
- * Masks for one COPY. `columnTypes` has one type a column, 0 for one that is not known (hidden under a mask, and in binary
- * refused under detectors). Undefined when no column would ever be changed.
+ * Masks for one COPY. `columnTypes` has one type a column, 0 for one that is not known: in text and csv it is masked like
+ * text, in binary it is NULL under a mask and refused under detectors. Undefined when no column would ever be changed.
  */
 export function compileCopyMasker(
   options: CopyOptions,
@@ -31,10 +31,20 @@ export function compileCopyMasker(
 ): CopyMasker | MaskRefused | undefined {
   const format = options.format === 'binary' ? 1 : 0;
   const columns = columnTypes.map((typeOid, index) => ({ name: String(index + 1), typeOid, format }));
-  const fields = compileFields(columns, masks, { types, detectors, keys, hits: 0 });
+  const fields = compileFields(columns, masks, {
+    types: format === 0 ? withUntyped(types) : types,
+    detectors,
+    keys,
+    hits: 0,
+  });
   if (fields === undefined || 'kind' in fields) return fields;
   const compiled = compileFormat(options, fields);
   return 'kind' in compiled ? compiled : new CopyMasker(compiled, rowLimit);
+}
+
+/** No type has the oid 0. */
+function withUntyped(types: TypeLookup): TypeLookup {
+  return (oid) => (oid === 0 ? { kind: 'untyped' } : types(oid));
 }
 
 function compileFormat(options: CopyOptions, fields: FieldPlans): CopyFormat | MaskRefused {

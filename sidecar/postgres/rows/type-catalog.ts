@@ -66,6 +66,7 @@ function partsOf(shape: TypeShape): readonly number[] {
     case 'number':
     case 'inet':
     case 'record':
+    case 'untyped':
     case 'opaque':
       return [];
   }

@@ -20,6 +20,8 @@ export type TypeShape =
   | { readonly kind: 'range'; readonly subtype: number }
   | { readonly kind: 'multirange'; readonly subtype: number }
   | { readonly kind: 'domain'; readonly base: number }
+  /** Not known, but the answer is for people and files and has no types: COPY in text and csv. Any text may stand in it. */
+  | { readonly kind: 'untyped' }
   /** Not known: may be anything. */
   | { readonly kind: 'opaque' };
 
