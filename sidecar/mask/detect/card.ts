@@ -7,12 +7,11 @@ import { DIGITS, type Found, type Scanner } from './scanner.ts';
 import { separatorAt, separatorLength, type SeparatorKind } from './separator.ts';
 
 const LONGEST = 19;
-const SHORTEST = 13;
+const SHORTEST = 14;
 
 /** First prefix, last prefix, shortest and longest number. */
 const ISSUERS: readonly (readonly [from: number, to: number, shortest: number, longest: number])[] = [
-  [4, 4, 13, 13], // Visa
-  [4, 4, 16, 16],
+  [4, 4, 16, 16], // Visa; its thirteen digits of old look like EAN codes of goods
   [4, 4, 19, 19],
   [51, 55, 16, 16], // Mastercard
   [2221, 2720, 16, 16],

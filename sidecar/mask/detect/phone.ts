@@ -11,6 +11,7 @@ import { followedByGroup, precededByGroup } from './ssn.ts';
 const ZERO = 0x30;
 const OPEN = 0x28;
 const CLOSE = 0x29;
+const DASH = 0x2d;
 const SLASH = 0x2f;
 
 export const phone: Scanner = {
@@ -32,6 +33,8 @@ function endOf(text: Text, position: number): number {
   if (byte === OPEN) return bracketed(text, position);
   if (precededByGroup(text, position)) return -1;
   if (byte !== ZERO) return northAmerican(text, position);
+  // `fa8a0a-0435-4471` is a part of an identifier.
+  if (byteAt(text, position - 1) === DASH && inWord(text, position - 2)) return -1;
   if (byteAt(text, position + 1) === ZERO) return international(text, position + 2, true);
   const pairs = fivePairs(text, position);
   return pairs < 0 ? trunk(text, position) : pairs;

@@ -1,15 +1,6 @@
 /** Shapes of PostgreSQL's own types, by their oids, which never change (its `pg_type.dat`). */
 import type { TypeLookup, TypeShape } from './type-shape.ts';
 
-export const OID = {
-  text: 25,
-  varchar: 1043,
-  json: 114,
-  jsonb: 3802,
-  record: 2249,
-  recordArray: 2287,
-} as const;
-
 const shapes = new Map<number, TypeShape>();
 
 /** Base types as `oid:array oid` pairs. */

@@ -14,12 +14,14 @@ export function maskJson(text: string, context: MaskContext): string {
   // Escapes may hide what is in a string; without any, what is in a string is in the document too.
   if (outer.length === 0 && !text.includes('\\')) return text;
   let out = '';
+  let next = 0;
   for (let position = 0; position < text.length;) {
     const end = tokenEnd(text, position);
     if (end < 0) return hidden(context);
     const token = text.slice(position, end);
     if (!isValue(token) && FOREIGN.test(token)) return hidden(context);
-    const masked = isValue(token) ? maskToken(token, position, outer, context) : token;
+    while (next < outer.length && (outer[next]?.end ?? 0) <= position) next++;
+    const masked = isValue(token) ? maskToken(token, position, outer[next], context) : token;
     if (masked === undefined) return hidden(context);
     out += masked === null ? (isKey(text, end) ? REDACTED_JSON : 'null') : masked;
     position = end;
@@ -36,7 +38,7 @@ function hidden(context: MaskContext): string {
 function maskToken(
   token: string,
   start: number,
-  outer: readonly Span[],
+  around: Span | undefined,
   context: MaskContext,
 ): string | null | undefined {
   const { detectors, keys } = context;
@@ -47,7 +49,6 @@ function maskToken(
   context.hits += hits;
   if (hits > 0) return value === null ? null : JSON.stringify(value);
   // Found by what stands around it, e.g. a secret behind its name.
-  const around = outer.find((span) => span.start < start + token.length && span.end > start);
   if (around === undefined || around.start < start || around.end > start + token.length) return token;
   context.hits++;
   const masked = applyMask(around.mask, text, keys);
