@@ -41,7 +41,7 @@ export interface Head {
   readonly closedAt: string;
 }
 
-export type End =
+type End =
   | { readonly kind: 'closed'; readonly reason: string }
   /** The writer was killed; sealed by the next start from what was on disk. */
   | {

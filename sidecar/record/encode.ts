@@ -25,6 +25,7 @@ import type {
 } from './event.ts';
 import { jsonText } from './json-text.ts';
 import { redactSecrets, REDACTED } from './redact.ts';
+import { holdsCredentials } from './redact-statement.ts';
 import { ReferenceWindow } from './reference-window.ts';
 
 interface KnownStatement {
@@ -144,7 +145,7 @@ export class EventEncoder {
 
   #said(operation: number | null, message: string): string {
     if (operation !== null && this.#secretOperations.has(operation)) return REDACTED;
-    return redactSecrets(message).text;
+    return holdsCredentials(message) ? REDACTED : message;
   }
 }
 

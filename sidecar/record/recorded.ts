@@ -48,7 +48,7 @@ export interface RecordedDecision extends OperationDecided {
   readonly redacted: boolean;
 }
 
-export interface RecordedCopy {
+interface RecordedCopy {
   readonly kind: 'copy';
   readonly operation: number;
   readonly direction: 'in' | 'out';

@@ -16,6 +16,7 @@ class Finder {
   readonly tokens = new Map<Token, string | null>();
   everything = false;
   parameters = false;
+  #budget = 5_000_000;
 
   /** Marks what may be a secret value; what can be none is left. */
   take(token: Token | undefined): void {
@@ -25,6 +26,13 @@ class Finder {
 
   takeAll(tokens: readonly Token[]): void {
     for (const token of tokens) this.take(token);
+  }
+
+  /** False when looking has cost too much: a text made to be slow to look at loses all of its literals instead. */
+  spend(steps: number): boolean {
+    this.#budget -= steps;
+    if (this.#budget < 0) this.everything = true;
+    return this.#budget >= 0;
   }
 }
 
@@ -70,7 +78,12 @@ const SECRET_NAME = /pass(?:word|wd|phrase)|secret|token|credential|api_?key|pri
 const PLAIN_NAME = /^(?:password_encryption|vault_token_role)$/i;
 const KEYED_FUNCTION = /^(?:crypt|hmac|pgp_(?:sym|pub)_\w+|(?:en|de)crypt(?:_iv)?)$/i;
 const CONNECTION_STRING =
-  /pass(?:word|wd|phrase)\s*=|secret\s*=|token\s*=|:\/\/[^\s/@:]*:[^\s@]*@|authorization:/i;
+  /pass(?:word|wd|phrase)\s*=|secret\s*=|token\s*=|:\/\/[^\s/@:]{0,256}:[^\s@]{0,256}@|authorization:/i;
+
+/** A connection string or URL with a password in it. */
+export function holdsCredentials(text: string): boolean {
+  return CONNECTION_STRING.test(text);
+}
 
 export function secretsOf(statement: readonly Token[], redactInner: RedactInner): SecretsFound {
   const finder = new Finder();
@@ -81,13 +94,14 @@ export function secretsOf(statement: readonly Token[], redactInner: RedactInner)
 }
 
 function findByCommand(statement: readonly Token[], finder: Finder): void {
-  const words = statement.map((token) => (token.kind === 'word' ? token.text : ''));
+  const isSubscription = statement.some((token) => token.kind === 'word' && token.text === 'subscription');
   // Also inside CREATE SCHEMA, EXPLAIN or PREPARE: wherever the words stand.
-  words.forEach((word, index) => {
-    if (word === 'password') findPassword(statement, index, finder);
-    if (word === 'options') findOptions(statement, index, finder);
-    if (word === 'connection' && words.includes('subscription')) findNext(statement, index, finder);
-    if (word === 'set') findSetting(statement, index, finder);
+  statement.forEach((token, index) => {
+    if (token.kind !== 'word') return;
+    if (token.text === 'password') findPassword(statement, index, finder);
+    if (token.text === 'options') findOptions(statement, index, finder);
+    if (token.text === 'connection' && isSubscription) findNext(statement, index, finder);
+    if (token.text === 'set') findSetting(statement, index, finder);
   });
 }
 
@@ -104,10 +118,7 @@ function findPassword(statement: readonly Token[], index: number, finder: Finder
 
 /** Two literals in a row are no valid SQL, and yet recorded: with the refusal. */
 function takeRun(statement: readonly Token[], from: number, finder: Finder): void {
-  for (const token of statement.slice(from)) {
-    if (token.kind !== 'literal') return;
-    finder.take(token);
-  }
+  for (let index = from; statement[index]?.kind === 'literal'; index++) finder.take(statement[index]);
 }
 
 function findNext(statement: readonly Token[], index: number, finder: Finder): void {
@@ -119,7 +130,7 @@ function findNext(statement: readonly Token[], index: number, finder: Finder): v
 /** `OPTIONS ( [ADD|SET|DROP] name 'value', … )` */
 function findOptions(statement: readonly Token[], index: number, finder: Finder): void {
   if (statement[index + 1]?.text !== '(') return;
-  for (const entry of argumentsOf(statement, index + 1)) {
+  for (const entry of argumentsOf(statement, index + 1, finder)) {
     const value = entry.at(-1);
     const name = entry.at(-2);
     if (value?.kind !== 'literal') continue;
@@ -130,16 +141,17 @@ function findOptions(statement: readonly Token[], index: number, finder: Finder)
 
 /** `SET [SESSION|LOCAL] name {=|TO} value`, also of ALTER ROLE, DATABASE, SYSTEM and FUNCTION. */
 function findSetting(statement: readonly Token[], index: number, finder: Finder): void {
-  const rest = statement.slice(index + 1);
+  const rest = statement.slice(index + 1, index + 10);
   const sign = rest.findIndex((token) => token.text === '=' || token.text === 'to');
-  if (sign < 1 || sign > 8) return;
+  if (sign < 1) return;
   const names = rest.slice(0, sign).filter((token) => token.kind === 'word' || token.kind === 'identifier');
   const secret = names.some(
     (name) => (SECRET_NAME.test(nameOf(name)) && !PLAIN_NAME.test(nameOf(name))) || isEscaped(name),
   );
   if (!secret) return;
   // An UPDATE's SET goes on to other columns; its values are data, and taking them out all is the safe side.
-  const value = rest.slice(sign + 1);
+  if (!finder.spend(statement.length - index)) return;
+  const value = statement.slice(index + 1 + sign + 1);
   finder.takeAll(value);
   const first = value[0];
   const isCommand = ['set', 'alter'].includes(statement[0]?.text ?? '');
@@ -154,10 +166,10 @@ function findCalls(statement: readonly Token[], finder: Finder): void {
     if (isEscaped(token)) finder.everything = true;
     if (statement[index + 1]?.text !== '(') return;
     const name = nameOf(token);
-    const parts = argumentsOf(statement, index + 1);
-    if (/dblink/i.test(name)) findConnectionArguments(name, parts, finder);
-    else if (KEYED_FUNCTION.test(name)) finder.takeAll(parts.flat());
-    else if (name.toLowerCase() === 'set_config') findSetConfig(parts, finder);
+    const parts = (): readonly (readonly Token[])[] => argumentsOf(statement, index + 1, finder);
+    if (/dblink/i.test(name)) findConnectionArguments(name, parts(), finder);
+    else if (KEYED_FUNCTION.test(name)) finder.takeAll(parts().flat());
+    else if (name.toLowerCase() === 'set_config') findSetConfig(parts(), finder);
   });
 }
 
@@ -188,7 +200,7 @@ function findInLiterals(statement: readonly Token[], finder: Finder, redactInner
       if (inner.secret) finder.tokens.set(token, `${dollar}${inner.text}${dollar}`);
     } else if (CONNECTION_STRING.test(content)) {
       finder.take(token);
-    } else if (/\b(?:alter|create)\b[^]*\b(?:password|mapping|server|subscription)\b/i.test(content)) {
+    } else if (/\b(?:alter|create)\s+(?:role|user|group|server|subscription)\b/i.test(content)) {
       // SQL that is put together at run time: the secret may be any of the other pieces.
       finder.everything = true;
     }
@@ -196,10 +208,16 @@ function findInLiterals(statement: readonly Token[], finder: Finder, redactInner
 }
 
 /** The comma-separated parts between the parenthesis at `open` and its end. */
-function argumentsOf(statement: readonly Token[], open: number): readonly (readonly Token[])[] {
+function argumentsOf(
+  statement: readonly Token[],
+  open: number,
+  finder: Finder,
+): readonly (readonly Token[])[] {
   const parts: Token[][] = [[]];
   let depth = 0;
-  for (const token of statement.slice(open)) {
+  for (let index = open; index < statement.length; index++) {
+    const token = statement[index];
+    if (token === undefined || !finder.spend(1)) break;
     if (token.text === ')' && --depth === 0) break;
     if (token.text === '(' && ++depth === 1) continue;
     if (token.text === ',' && depth === 1) parts.push([]);

@@ -6,6 +6,7 @@
  */
 import { scanSync } from 'libpg-query';
 import { secretsOf } from './redact-statement.ts';
+import { lex } from './sql-lexer.ts';
 import { tokensOf, type Token } from './sql-token.ts';
 
 export const REDACTED = '[redacted]';
@@ -13,6 +14,10 @@ export const REDACTED = '[redacted]';
 /** What a text must have for it to be looked at closely: nearly all statements have none of these. */
 const CANDIDATE =
   /pass(?:word|wd|phrase)|secret|token|credential|api_?key|private_?key|\b(?:user|group|role)\s+mapping|\bmapping\b|subscription|\bserver\b|\bwrapper\b|foreign|dblink|crypt|pgp_|hmac|:\/\/|u&["']/i;
+
+/** Characters from which on the scanner's tokens, which come as JSON, would hold everything else up. */
+const LARGE = 8192;
+const MAX_DEPTH = 4;
 
 export interface Redacted {
   readonly text: string;
@@ -25,14 +30,16 @@ export interface Redacted {
  * text saying so (EXECUTE of a prepared statement, a view). Needs libpg-query's `loadModule()` to have been awaited.
  */
 export function redactSecrets(text: string, everyLiteral = false): Redacted {
-  if (!everyLiteral && !CANDIDATE.test(text)) return { text, secret: false };
-  return redactTokens(text, everyLiteral);
+  return redact(text, everyLiteral, 0);
 }
 
-function redactTokens(text: string, everyLiteral: boolean): Redacted {
+function redact(text: string, everyLiteral: boolean, depth: number): Redacted {
+  if (!everyLiteral && !CANDIDATE.test(text)) return { text, secret: false };
+  // Bodies within bodies within bodies: nobody writes that but to be looked at slowly.
+  if (depth > MAX_DEPTH) return { text: REDACTED, secret: true };
   let tokens: readonly Token[];
   try {
-    tokens = tokensOf(text, scanSync(text).tokens);
+    tokens = text.length > LARGE ? lex(text) : tokensOf(text, scanSync(text).tokens);
   } catch {
     // What cannot be scanned cannot be redacted in part.
     return { text: `[redacted: ${text.length} characters that cannot be read as SQL]`, secret: true };
@@ -40,20 +47,16 @@ function redactTokens(text: string, everyLiteral: boolean): Redacted {
   let secret = false;
   const replaced = new Map<Token, string>();
   for (const statement of statementsOf(tokens)) {
-    const found = secretsOf(statement, redactInner);
-    const literals = statement.filter((token) => token.kind === 'literal');
-    if (everyLiteral || found.everything) {
-      for (const token of literals) replaced.set(token, `'${REDACTED}'`);
-    }
-    for (const [token, by] of found.tokens) replaced.set(token, by ?? `'${REDACTED}'`);
-    secret ||= everyLiteral || found.everything || found.parameters || found.tokens.size > 0;
+    // Bodies of functions and of DO are looked into as statements of their own.
+    const found = secretsOf(statement, (body) => redact(body, false, depth + 1));
+    const everything = everyLiteral || found.everything;
+    for (const token of statement)
+      if (everything && token.kind === 'literal') replaced.set(token, `'${REDACTED}'`);
+    for (const [token, by] of found.tokens)
+      if (!everything || by === null) replaced.set(token, by ?? `'${REDACTED}'`);
+    secret ||= everything || found.parameters || found.tokens.size > 0;
   }
   return { text: replaced.size === 0 ? text : rewrite(text, tokens, replaced), secret };
-}
-
-/** Bodies of functions and DO are looked into as statements of their own. */
-function redactInner(text: string): Redacted {
-  return redactSecrets(text);
 }
 
 function statementsOf(tokens: readonly Token[]): readonly (readonly Token[])[] {

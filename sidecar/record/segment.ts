@@ -18,6 +18,9 @@ export type SegmentContent = Pick<
 
 export type SegmentEntry = Manifest['segments'][number];
 
+/** Bytes that the compressor gives at once: each time costs the main thread a turn. */
+const COMPRESSED_CHUNK = 512 * 1024;
+
 /** Caps on a segment, for readers: what its lines and its file may have at most. */
 export const MAX_SEGMENT = 512 * 1024 * 1024;
 
@@ -126,7 +129,7 @@ export async function sealSegment(
   let fileBytes = 0;
   await pipeline(
     Readable.from(lines, { objectMode: false }),
-    createZstdCompress(),
+    createZstdCompress({ chunkSize: COMPRESSED_CHUNK }),
     (compressed: AsyncIterable<Buffer>) =>
       store.put(
         session,

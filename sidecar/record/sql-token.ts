@@ -26,7 +26,7 @@ export function tokensOf(text: string, scanned: readonly ScannedToken[]): readon
   });
 }
 
-function kindOf(written: string): Token['kind'] {
+export function kindOf(written: string): Token['kind'] {
   if (/^(?:[ebxn]?'|u&')/i.test(written) || /^\$(?:[^\d$][^$]*)?\$/.test(written)) return 'literal';
   if (/^\$\d/.test(written)) return 'parameter';
   if (written.startsWith('--') || written.startsWith('/*')) return 'comment';
