@@ -1,5 +1,5 @@
 /** International bank account numbers (ISO 13616): a country's length, and 1 modulo 97. */
-import { ALPHANUMERIC, byteAt, DIGIT, inWord, is, LETTER, LOWER, type Text } from './bytes.ts';
+import { ALPHANUMERIC, byteAt, DIGIT, inWord, is, LETTER, LOWER, type Text, UPPER } from './bytes.ts';
 import { DIGITS, type Found, type Scanner } from './scanner.ts';
 import { separatorAt, separatorLength } from './separator.ts';
 
@@ -15,6 +15,8 @@ const LENGTHS = new Map(
     .map((entry) => [entry.slice(0, 2), Number(entry.slice(2))]),
 );
 
+const DASH = 0x2d;
+
 const characters = new Uint8Array(34);
 
 export const iban: Scanner = {
@@ -25,6 +27,8 @@ export const iban: Scanner = {
     if (!is(byteAt(text, start), LETTER) || !is(byteAt(text, start + 1), LETTER) || inWord(text, start - 1))
       return false;
     if (!is(byteAt(text, position + 1), DIGIT)) return false;
+    // Groups of a UUID look like this.
+    if (byteAt(text, start - 1) === DASH && inWord(text, start - 2)) return false;
     const country = String.fromCharCode(upper(byteAt(text, start)), upper(byteAt(text, start + 1)));
     const length = LENGTHS.get(country);
     if (length === undefined) return false;
@@ -40,11 +44,12 @@ function upper(byte: number): number {
   return is(byte, LOWER) ? byte - 0x20 : byte;
 }
 
-/** Takes that many letters and digits, single separators between them let by; -1 when there are not as many. */
+/** Takes that many letters and digits; single separators between them are let by in capitals. -1 when there are fewer. */
 function collect(text: Text, start: number, length: number): number {
+  const grouped = is(byteAt(text, start), UPPER);
   let position = start;
   for (let count = 0; count < length; count++) {
-    const kind = count === 0 ? undefined : separatorAt(text, position);
+    const kind = count === 0 || !grouped ? undefined : separatorAt(text, position);
     if (kind === 'space' || kind === 'dash') position += separatorLength(text, position);
     const byte = byteAt(text, position++);
     if (!is(byte, ALPHANUMERIC)) return -1;
