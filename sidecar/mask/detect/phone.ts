@@ -3,7 +3,7 @@
  * (`(555) 123-4567`, `555-123-4567`) and with a trunk zero (`030 1234567`, `06 12 34 56 78`). Bare runs of digits are not
  * taken for one: too much else is.
  */
-import { byteAt, DIGIT, inWord, is, runEnd, type Text } from './bytes.ts';
+import { byteAt, DIGIT, inWord, is, LETTER, runEnd, type Text } from './bytes.ts';
 import { DIGITS, type Found, type Scanner } from './scanner.ts';
 import { separatorAt, separatorLength } from './separator.ts';
 import { followedByGroup, precededByGroup } from './ssn.ts';
@@ -51,10 +51,15 @@ function international(text: Text, start: number, grouped: boolean): number {
     count += end - position;
     groups++;
     if (end === position || count > 16) return best;
-    if (count >= 8 && !inWord(text, end) && !(grouped && groups < 3)) best = end;
+    if (count >= 8 && !inWord(text, end) && !(grouped && (groups < 3 || isDashed(text, end)))) best = end;
     position = nextGroup(text, end);
     if (position < 0) return best;
   }
+}
+
+/** A dash and a letter follow: an identifier. */
+function isDashed(text: Text, end: number): boolean {
+  return byteAt(text, end) === DASH && is(byteAt(text, end + 1), LETTER);
 }
 
 /** Start of the next group of digits behind up to three separators and brackets; -1 when there is none. */
