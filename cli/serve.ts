@@ -77,24 +77,12 @@ async function serve(options: ServeOptions): Promise<void> {
     return;
   }
   for (const warning of first.configuration.warnings) log.warn(warning);
-  const state = resolve(options.state);
-  await mkdir(state, { recursive: true, mode: 0o700 });
-  const signer = await loadSigner(state);
-  const store = new DirectoryStore(join(state, 'recordings'));
-  for (const recovery of await recoverRecordings(store, signer))
-    log.warn({ recovery }, 'a recording of an interrupted session');
-  const approvals = new FileApprovals({ state, approvers: options.approver, log });
-  await loading;
-  const enforcement = new Enforcement({ log, store, signer, approvals }, first.configuration);
-  let listening: readonly Listening[];
-  try {
-    listening = await enforcement.start();
-  } catch (error) {
-    log.fatal({ err: error }, 'serve could not start');
-    await approvals.close();
+  const started = await start(options, first.configuration, log, loading);
+  if (!started) {
     process.exitCode = 1;
     return;
   }
+  const { enforcement, approvals, listening } = started;
   const watcher = watchManifests(options.manifests, (result) => change(enforcement, result, log), {
     since: loaded.digest,
     references: 'checked',
@@ -108,6 +96,38 @@ async function serve(options: ServeOptions): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
   announce(listening);
   process.stdout.write('ready\n');
+}
+
+interface Started {
+  readonly enforcement: Enforcement;
+  readonly approvals: FileApprovals;
+  readonly listening: readonly Listening[];
+}
+
+/** Undefined, with the reason in the log, when it could not start. */
+async function start(
+  options: ServeOptions,
+  configuration: Configuration,
+  log: Logger,
+  parser: Promise<void>,
+): Promise<Started | undefined> {
+  let approvals: FileApprovals | undefined;
+  try {
+    const state = resolve(options.state);
+    await mkdir(state, { recursive: true, mode: 0o700 });
+    const signer = await loadSigner(state);
+    const store = new DirectoryStore(join(state, 'recordings'));
+    for (const recovery of await recoverRecordings(store, signer))
+      log.warn({ recovery }, 'a recording of an interrupted session');
+    approvals = new FileApprovals({ state, approvers: options.approver, log });
+    await parser;
+    const enforcement = new Enforcement({ log, store, signer, approvals }, configuration);
+    return { enforcement, approvals, listening: await enforcement.start() };
+  } catch (error) {
+    log.fatal({ err: error }, 'serve could not start');
+    await approvals?.close();
+    return undefined;
+  }
 }
 
 function announce(listening: readonly Listening[]): void {

@@ -144,6 +144,7 @@ export interface Denial {
     | 'approval-denied'
     | 'approval-expired'
     | 'approval-void'
+    | 'cancelled'
     | 'mask'
     | 'unparseable'
     | 'unsupported'

@@ -343,7 +343,7 @@ function approvalDenial(
       };
     case 'void':
       return {
-        code: 'approval-void',
+        code: outcome.why === 'ClientCancelled' ? 'cancelled' : 'approval-void',
         message: `approval ${name} is void: ${VOID_WORDS[outcome.why]}`,
         detail: 'The statement did not run.',
         hint: 'Run it again if it is still wanted.',

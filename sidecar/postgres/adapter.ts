@@ -16,7 +16,10 @@ import { Answers } from './answers.ts';
 import { Catalog } from './catalog/cache.ts';
 import { EVIDENCE_SETTINGS } from './evidence.ts';
 import { gatherEvidence } from './evidence-gathering.ts';
+import { Deciding } from './deciding.ts';
 import { Exchange } from './exchange.ts';
+import { ExtendedQuery } from './extended-query.ts';
+import { SimpleQuery } from './simple-query.ts';
 import { createMaskKeys } from '../mask/keys.ts';
 import { Masking } from './masking.ts';
 import { TypeCatalog } from './rows/type-catalog.ts';
@@ -299,15 +302,15 @@ export class PostgresAdapter {
     const live = { session, recorder, processId, secret };
     this.#live.add(live);
     void session.closed.then(() => this.#live.delete(live));
-    const masked = () => pipeline.masks.columns.length > 0;
-    const answers = new Answers({ exchange, analyst, masking, masked, record });
+    const rules = () => pipeline.masks;
+    const answers = new Answers({ exchange, analyst, masking, rules, record });
+    const deciding = new Deciding({ exchange, analyst, pipeline, state });
+    const { budget } = config.recording;
     const requests = new Requests({
       exchange,
-      analyst,
-      pipeline,
+      simple: new SimpleQuery(exchange, deciding, budget),
+      extended: new ExtendedQuery(exchange, deciding, masking, budget),
       masking,
-      state,
-      budget: config.recording.budget,
       record,
       terminate: () => session.end('the client ended the session'),
     });

@@ -5,7 +5,7 @@
 import type { MaskRules } from '../mask/mask.ts';
 import { Catalog } from './catalog/cache.ts';
 import type { CatalogQuery, CatalogView } from './catalog/relation.ts';
-import type { AnalysisContext, Names } from './names.ts';
+import type { AnalysisContext, Names, Prepared } from './names.ts';
 import { analyze } from './sql/analyze.ts';
 import { then } from './step.ts';
 import type { Analysis, Statement } from './sql/statement.ts';
@@ -74,7 +74,7 @@ const SETTINGS_QUERY =
 export interface AnalystParts {
   readonly shared: SharedAnalysis;
   readonly names: Names;
-  /** Runs a query on the session's own connection; undefined while it is not idle. */
+  /** Runs a query on the session's own connection; undefined while its transaction has failed. */
   readonly ask: (sql: string) => ReturnType<CatalogQuery> | undefined;
   readonly inTransaction: () => boolean;
 }
@@ -85,6 +85,8 @@ export class Analyst {
   readonly #ask: AnalystParts['ask'];
   readonly #inTransaction: () => boolean;
   #private: Catalog | undefined;
+  /** Version of the shared catalog that the private one was last compared with. */
+  #followed = 0;
   #path: readonly string[] = [];
   #temporary: string | null = null;
   #pathKey = '';
@@ -162,7 +164,7 @@ export class Analyst {
       const open = this.#inTransaction();
       if (!open) return then(this.refresh(), () => this.#analyzeFresh(text, masks));
       // What names nothing (SET TRANSACTION, COMMIT) needs no settings, and may have to be the transaction's first.
-      this.#names.asked = false;
+      this.#names.beginAnalysis(masks);
       const analysis = analyze(text, { catalog: UNKNOWN_CATALOG, masks, names: this.#names });
       if (analysis.kind !== 'needs' && onlySession(analysis)) return { analysis, context: NO_CONTEXT };
       return then(this.refresh(), () => this.#analyzeFresh(text, masks));
@@ -173,10 +175,28 @@ export class Analyst {
   #analyzeFresh(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
     const cached = this.#shared.cache.get(text);
     if (cached && this.holds(cached.context, masks)) return cached;
-    const analysed = this.#once(text, masks);
-    return analysed.kind === 'needs'
-      ? this.#untilKnown(text, masks, analysed)
-      : this.#keep(text, masks, analysed);
+    return then(this.#analyzeNow(text, masks), (analysed) => {
+      // EXECUTE is as good as the analysis of what it executes.
+      const outdated = this.#names.askedPrepared.filter((prepared) => !this.holds(prepared.context, masks));
+      return outdated.length === 0 ? analysed : this.#renewed(outdated, text, masks);
+    });
+  }
+
+  async #renewed(outdated: readonly Prepared[], text: string, masks: MaskRules): Promise<Analysed> {
+    for (const prepared of outdated) {
+      const { analysis, context } = await this.#analyzeNow(prepared.text, masks);
+      prepared.statement =
+        analysis.kind === 'parsed' && analysis.statements.length === 1 ? analysis.statements[0] : undefined;
+      prepared.context = context;
+    }
+    return this.#analyzeNow(text, masks);
+  }
+
+  #analyzeNow(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
+    const analysis = this.#once(text, masks);
+    return analysis.kind === 'needs'
+      ? this.#untilKnown(text, masks, analysis)
+      : this.#keep(text, masks, analysis);
   }
 
   async #untilKnown(
@@ -195,35 +215,37 @@ export class Analyst {
   }
 
   #once(text: string, masks: MaskRules): Analysis {
-    this.#names.asked = false;
+    this.#names.beginAnalysis(masks);
     const catalog = this.#catalog().view(this.#path, this.#temporary);
     return analyze(text, { catalog, masks, names: this.#names });
   }
 
   #keep(text: string, masks: MaskRules, analysis: Analysed['analysis']): Analysed {
+    // Names of the session may mean something else at the next execution.
+    if (this.#names.asked) return { analysis, context: NO_CONTEXT };
     const catalog = this.#catalog();
     const context = { catalog, version: catalog.version, masks, path: this.#pathKey };
     const analysed = { analysis, context };
-    // Names of this session mean something else in another; a private catalog is gone soon.
-    if (!this.#names.asked && this.#private === undefined) this.#shared.cache.set(text, analysed);
+    // A private catalog is gone soon.
+    if (this.#private === undefined) this.#shared.cache.set(text, analysed);
     return analysed;
   }
 
-  /** Temporary tables, too, are seen by this connection only. */
+  /** Temporary tables, too, are seen by this connection only. What is private follows what the shared one notices. */
   #catalog(): Catalog {
+    const { catalog } = this.#shared;
     if (this.#private === undefined && this.#temporary !== null) this.#private = new Catalog();
-    return this.#private ?? this.#shared.catalog;
+    if (this.#private === undefined) return catalog;
+    if (this.#followed !== catalog.version) {
+      this.#followed = catalog.version;
+      this.#private.invalidate();
+    }
+    return this.#private;
   }
 
   #query(): CatalogQuery {
     if (this.#private === undefined) return this.#shared.query;
-    return (sql) =>
-      this.#ask(sql) ??
-      Promise.reject(
-        new AnalysisError(
-          'the catalog was changed in this pipeline: send Sync before using what was changed',
-        ),
-      );
+    return (sql) => this.#ask(sql) ?? Promise.reject(new AnalysisError('the transaction has failed already'));
   }
 }
 

@@ -2,22 +2,20 @@
  * The server's side of a session: each message is checked against what was asked, masked, recorded and passed on.
  * A server that says what nobody asked for ends the session.
  */
-import type { Masking } from './masking.ts';
-import type { Denial } from '../operation.ts';
-import type { OperationCompleted, RecordingEvent } from '../record/event.ts';
+import type { MaskRules } from '../mask/mask.ts';
+import type { RecordingEvent } from '../record/event.ts';
 import type { Analyst } from './analyst.ts';
+import { Completion } from './completion.ts';
 import type { Exchange } from './exchange.ts';
-import type { Expectation } from './expectation.ts';
-import type { Prepared } from './names.ts';
-import { denialFields, withoutValues } from './refusal.ts';
-import { type Run, recordedColumns } from './run.ts';
+import { type Expectation, settle } from './expectation.ts';
+import { Failures } from './failures.ts';
+import type { Masking } from './masking.ts';
+import type { Run } from './run.ts';
 import { PINNED } from './settings.ts';
-import type { SessionEffect, Statement } from './sql/statement.ts';
+import type { Statement } from './sql/statement.ts';
 import {
   BACKEND,
-  type ErrorFields,
   type FieldDescription,
-  encodeErrorFields,
   readCommandComplete,
   readErrorFields,
   readParameterDescription,
@@ -34,24 +32,27 @@ export interface AnswerParts {
   readonly exchange: Exchange;
   readonly analyst: Analyst;
   readonly masking: Masking;
-  /** Columns are protected in this session now: messages that belong to no statement are withheld too. */
-  readonly masked: () => boolean;
+  /** The masks in force now. */
+  readonly rules: () => MaskRules;
   readonly record: (event: RecordingEvent) => void;
 }
 
 export class Answers {
   readonly #parts: AnswerParts;
   readonly #exchange: Exchange;
-  /** The answer that is coming in was refused: nothing more of it goes out. */
-  #muted = false;
+  readonly #completion: Completion;
+  readonly #failures: Failures;
   readonly #descriptions = new WeakMap<
     Statement,
     { readonly bytes: Buffer; readonly fields: readonly FieldDescription[] }
   >();
 
   constructor(parts: AnswerParts) {
+    const { exchange, analyst, rules, record } = parts;
     this.#parts = parts;
-    this.#exchange = parts.exchange;
+    this.#exchange = exchange;
+    this.#completion = new Completion(exchange, analyst, rules, record);
+    this.#failures = new Failures(exchange, this.#completion, rules, record);
   }
 
   /** Takes one message of the server. A promise when the next must wait. Throws WireError for what cannot be. */
@@ -80,7 +81,7 @@ export class Answers {
       case BACKEND.emptyQueryResponse:
         return this.#empty(frame);
       case BACKEND.errorResponse:
-        return this.#error(readErrorFields(frame), frame);
+        return this.#failures.error(readErrorFields(frame), frame);
       case BACKEND.copyInResponse:
         return this.#copyIn(frame);
       case BACKEND.copyOutResponse:
@@ -98,7 +99,7 @@ export class Answers {
   #aside(frame: Frame): undefined {
     switch (frame.tag) {
       case BACKEND.noticeResponse:
-        this.#notice(readErrorFields(frame), frame);
+        this.#failures.notice(readErrorFields(frame), frame);
         return;
       case BACKEND.parameterStatus: {
         const { name, value } = readParameterStatus(frame);
@@ -109,21 +110,16 @@ export class Answers {
             `the server changed ${name}, by which statements are read`,
           );
         }
-        this.#pass(frame);
+        this.#exchange.pass(frame);
         return;
       }
       case BACKEND.notificationResponse:
         // Its payload could be anything: where columns are masked, nobody listens.
-        if (!this.#parts.masked()) this.#pass(frame);
+        if (this.#parts.rules().columns.length === 0) this.#exchange.pass(frame);
         return;
       default:
         throw unexpected(frame);
     }
-  }
-
-  #pass(frame: Frame): void {
-    if (this.#muted) return;
-    this.#exchange.toClient.forward(frame.buffer, frame.start, frame.end);
   }
 
   #first(frame: Frame): Expectation {
@@ -155,7 +151,7 @@ export class Answers {
       first.rows.push(readTextRow(frame));
       return;
     }
-    if (this.#muted) return;
+    if (this.#exchange.muted) return;
     const run = this.#run(frame);
     const { layout } = run;
     const size = frame.end - frame.start;
@@ -163,7 +159,7 @@ export class Answers {
       case 'unknown':
         throw new WireError('unexpected-message', 'a row whose layout is not known');
       case 'refused':
-        this.#mute(run, layout.reason);
+        this.#completion.mute(run, layout.reason);
         return;
       case 'clear':
         if (run.wants(size))
@@ -184,7 +180,7 @@ export class Answers {
     if (first.kind !== 'parse') throw unexpected(frame);
     first.prepared.confirmed = true;
     this.#take();
-    if (!first.internal) this.#pass(frame);
+    if (!first.internal) this.#exchange.pass(frame);
   }
 
   #bound(frame: Frame): undefined {
@@ -193,7 +189,7 @@ export class Answers {
     if (first.kind !== 'bind') throw unexpected(frame);
     first.portal.confirmed = true;
     this.#take();
-    this.#pass(frame);
+    this.#exchange.pass(frame);
   }
 
   #closed(frame: Frame): undefined {
@@ -207,7 +203,7 @@ export class Answers {
     }
     if (first.kind !== 'close') throw unexpected(frame);
     this.#take();
-    if (!first.internal) this.#pass(frame);
+    if (!first.internal) this.#exchange.pass(frame);
   }
 
   #parameters(frame: Frame): undefined {
@@ -215,7 +211,7 @@ export class Answers {
     if (first.kind !== 'describe-statement' || first.parametersSeen) throw unexpected(frame);
     first.parametersSeen = true;
     first.prepared.types = readParameterDescription(frame);
-    if (!first.internal) this.#pass(frame);
+    if (!first.internal) this.#exchange.pass(frame);
   }
 
   #described(frame: Frame, rows: boolean): Promise<void> | undefined {
@@ -226,7 +222,7 @@ export class Answers {
       case 'query': {
         if (!rows) throw unexpected(frame);
         const run = this.#run(frame);
-        this.#pass(frame);
+        this.#exchange.pass(frame);
         return this.#layOut(run, this.#fields(run.statement, frame));
       }
       case 'describe-statement': {
@@ -234,13 +230,13 @@ export class Answers {
         prepared.fields = rows ? this.#fields(prepared.statement, frame) : null;
         if (!internal) prepared.described = true;
         this.#take();
-        if (!internal) this.#pass(frame);
+        if (!internal) this.#exchange.pass(frame);
         return undefined;
       }
       case 'describe-portal': {
         const { portal, internal } = first;
         this.#take();
-        if (!internal) this.#pass(frame);
+        if (!internal) this.#exchange.pass(frame);
         if (!portal?.run) return undefined;
         portal.fields = rows ? this.#fields(portal.run.statement, frame) : null;
         return portal.fields ? this.#layOut(portal.run, portal.fields) : undefined;
@@ -281,24 +277,6 @@ export class Answers {
     return undefined;
   }
 
-  /**
-   * Withholds the rest of an answer: the error goes out now, and nothing more until the server is ready. The server may
-   * have done what it was asked; its transaction status is told truly.
-   */
-  #mute(run: Run, reason: string): void {
-    const denial: Denial = {
-      code: 'mask',
-      message: 'the answer cannot be masked, and is withheld',
-      detail: reason,
-      hint: 'The statement itself may have run. Select columns of plain types, in text form.',
-    };
-    this.#exchange.toClient.send(encodeErrorFields('error', denialFields(denial)));
-    this.#muted = true;
-    this.#complete(run, null, { code: '42501', message: denial.message });
-    if (this.#exchange.midBatch && this.#exchange.expectations.first?.kind === 'execute')
-      this.#exchange.discarding = true;
-  }
-
   #completed(frame: Frame): Promise<void> | undefined {
     const first = this.#first(frame);
     switch (first.kind) {
@@ -308,16 +286,16 @@ export class Answers {
         const run = first.runs[first.next];
         if (!run || first.failed) throw unexpected(frame);
         first.next += 1;
-        this.#finish(run, readCommandComplete(frame));
-        this.#pass(frame);
+        this.#completion.finish(run, readCommandComplete(frame));
+        this.#exchange.pass(frame);
         return undefined;
       }
       case 'execute': {
         const { run } = first.portal;
         if (!run) throw unexpected(frame);
         this.#take();
-        this.#finish(run, readCommandComplete(frame));
-        this.#pass(frame);
+        this.#completion.finish(run, readCommandComplete(frame));
+        this.#exchange.pass(frame);
         return undefined;
       }
       case 'parse':
@@ -331,90 +309,12 @@ export class Answers {
     }
   }
 
-  /** A statement ran: what it changed is noted. */
-  #finish(run: Run, tag: string): void {
-    const exchange = this.#exchange;
-    if (!this.#muted) this.#complete(run, tag, null);
-    if (exchange.copyIn === run) exchange.copyIn = undefined;
-    exchange.openCopyGate();
-    const { statement } = run;
-    this.#apply(statement.session);
-    exchange.settled(run);
-    this.#parts.analyst.completed(statement, exchange.status === 'T' || exchange.open);
-    if (statement.facts.effects.some((effect) => effect !== 'read' && effect !== 'session'))
-      exchange.wrote = true;
-  }
-
-  #apply(effect: SessionEffect): void {
-    const { names } = this.#exchange;
-    switch (effect.kind) {
-      case 'prepare':
-        names.setPrepared(sqlPrepared(effect.name, effect.statement, this.#exchange.batch));
-        return;
-      case 'deallocate':
-        if (effect.name === null) names.removeAllPrepared();
-        else names.removePrepared(effect.name);
-        return;
-      case 'declare':
-        names.setCursor(effect.name, effect.masks, effect.hold);
-        return;
-      case 'close-cursor':
-        names.removeCursor(effect.name);
-        return;
-      case 'discard':
-        if (effect.what === 'ALL') {
-          names.removeAllPrepared();
-          names.removeCursor(null);
-        }
-        return;
-      case 'begin':
-      case 'commit':
-      case 'rollback':
-      case 'savepoint':
-      case 'release':
-      case 'rollback-to':
-      case 'prepare-transaction':
-      case 'set':
-      case 'set-role':
-      case 'listen':
-      case 'unlisten':
-      case 'copy-in':
-      case 'copy-out':
-      case 'none':
-        return;
-    }
-  }
-
-  #complete(run: Run, tag: string | null, error: OperationCompleted['error']): void {
-    this.#recordRows(run);
-    this.#parts.record({
-      kind: 'complete',
-      operation: run.number,
-      tag,
-      error,
-      rows: run.rows,
-      bytes: run.bytes,
-      rowsNotRecorded: run.rows - run.recordedRows,
-    });
-  }
-
-  #recordRows(run: Run): void {
-    const rows = run.kept();
-    if (rows.length === 0 || !('fields' in run.layout)) return;
-    this.#parts.record({
-      kind: 'rows',
-      operation: run.number,
-      columns: recordedColumns(run.layout.fields),
-      rows,
-    });
-  }
-
   #suspended(frame: Frame): undefined {
     const first = this.#first(frame);
     if (first.kind !== 'execute' || !first.portal.run) throw unexpected(frame);
     this.#take();
-    this.#recordRows(first.portal.run);
-    this.#pass(frame);
+    this.#completion.recordRows(first.portal.run);
+    this.#exchange.pass(frame);
   }
 
   #empty(frame: Frame): undefined {
@@ -435,7 +335,7 @@ export class Answers {
       case 'internal':
         throw unexpected(frame);
     }
-    this.#pass(frame);
+    this.#exchange.pass(frame);
   }
 
   #ready(frame: Frame): undefined {
@@ -463,7 +363,7 @@ export class Answers {
       case 'close':
         throw unexpected(frame);
     }
-    this.#muted = false;
+    this.#exchange.muted = false;
     exchange.status = status;
     exchange.copyIn = undefined;
     exchange.openCopyGate();
@@ -476,126 +376,14 @@ export class Answers {
     }
     this.#take();
     if (first.kind === 'internal') settle(first);
-    else this.#pass(frame);
-  }
-
-  #error(fields: ErrorFields, frame: Frame): undefined {
-    const exchange = this.#exchange;
-    const first = exchange.expectations.first;
-    if (!first) {
-      // Nobody asked: the server is about to close (shutdown, terminated by an administrator).
-      this.#sendError(fields, this.#parts.masked(), frame);
-      return;
-    }
-    switch (first.kind) {
-      case 'internal':
-        first.error = fields;
-        if (first.closes === 0) return;
-        // The client's batch has failed with it, and it must hear of that.
-        this.#sendError(fields, true, frame);
-        this.#skipToSync();
-        settle(first);
-        return;
-      case 'refusal':
-        // Anything but the syntax error that it must be (a shutdown, a cancel) is told as it is.
-        if (fields.get('C') !== '42601') this.#sendError(fields, this.#parts.masked(), frame);
-        else if (!this.#muted) exchange.toClient.send(encodeErrorFields('error', first.fields));
-        first.failed = true;
-        if (!first.simple) this.#skipToSync();
-        return;
-      case 'query': {
-        const run = first.runs[first.next];
-        if (!this.#muted) {
-          const seen = this.#sendError(fields, run ? run.withheld : this.#parts.masked(), frame);
-          if (run) this.#failed(run, seen);
-        }
-        first.failed = true;
-        for (const skipped of first.runs.slice(first.next + 1)) this.#failed(skipped, NOT_RUN);
-        exchange.copyIn = undefined;
-        exchange.openCopyGate();
-        return;
-      }
-      case 'sync':
-        // The transaction could not be committed; ReadyForQuery still comes.
-        this.#sendError(fields, this.#parts.masked(), frame);
-        return;
-      case 'parse':
-      case 'bind':
-      case 'describe-statement':
-      case 'describe-portal':
-      case 'execute':
-      case 'close': {
-        const run = first.kind === 'execute' || first.kind === 'bind' ? first.portal.run : undefined;
-        const statement = first.kind === 'parse' ? first.prepared.statement : undefined;
-        const withheld =
-          run?.withheld ??
-          (statement === undefined ? this.#parts.masked() : statement.masks.kind !== 'clear');
-        const seen = this.#sendError(fields, withheld, frame);
-        if (run) this.#failed(run, seen);
-        this.#skipToSync(run);
-        return;
-      }
-    }
-  }
-
-  #failed(run: Run, error: OperationCompleted['error']): void {
-    if (!this.#muted) this.#complete(run, null, error);
-    this.#exchange.settled(run);
-    if (this.#exchange.copyIn === run) this.#exchange.copyIn = undefined;
-  }
-
-  /** After an error in the extended protocol the server answers nothing up to Sync: neither will we. */
-  #skipToSync(failed?: Run): void {
-    const exchange = this.#exchange;
-    const { dropped, sync } = exchange.expectations.dropToSync();
-    const ended = new Set<Run>(failed ? [failed] : []);
-    for (const item of dropped) {
-      const run = item.kind === 'bind' || item.kind === 'execute' ? item.portal.run : undefined;
-      if (!run || ended.has(run)) continue;
-      ended.add(run);
-      this.#failed(run, NOT_RUN);
-    }
-    for (const item of dropped.toReversed()) if ('undo' in item) item.undo();
-    exchange.copyIn = undefined;
-    exchange.openCopyGate();
-    if (!sync) exchange.discarding = true;
-    exchange.answered();
-  }
-
-  #sendError(fields: ErrorFields, withheld: boolean, frame: Frame): NonNullable<OperationCompleted['error']> {
-    const seen = withheld ? withoutValues(fields) : fields;
-    if (!withheld) this.#pass(frame);
-    else if (!this.#muted) this.#exchange.toClient.send(encodeErrorFields('error', seen));
-    return { code: seen.get('C') ?? '', message: seen.get('M') ?? '' };
-  }
-
-  #notice(fields: ErrorFields, frame: Frame): void {
-    const first = this.#exchange.expectations.first;
-    if (first?.kind === 'internal' || first?.kind === 'refusal') return;
-    const run =
-      first?.kind === 'query'
-        ? first.runs[first.next]
-        : first?.kind === 'execute' || first?.kind === 'bind'
-          ? first.portal.run
-          : undefined;
-    const withheld = run ? run.withheld : this.#parts.masked();
-    const seen = withheld ? withoutValues(fields) : fields;
-    if (!withheld) this.#pass(frame);
-    else if (!this.#muted) this.#exchange.toClient.send(encodeErrorFields('notice', seen));
-    this.#parts.record({
-      kind: 'notice',
-      operation: run?.number ?? null,
-      severity: seen.get('V') ?? '',
-      code: seen.get('C') ?? '',
-      message: seen.get('M') ?? '',
-    });
+    else this.#exchange.pass(frame);
   }
 
   #copyIn(frame: Frame): undefined {
     const run = this.#run(frame);
     if (run.statement.session.kind !== 'copy-in') throw unexpected(frame);
     this.#exchange.copyIn = run;
-    this.#pass(frame);
+    this.#exchange.pass(frame);
     this.#exchange.openCopyGate();
   }
 
@@ -607,36 +395,25 @@ export class Answers {
     const body = Body.of('CopyOutResponse', frame);
     body.byte();
     const masker = this.#parts.masking.copy(run, session.options, body.count(2));
-    if (masker?.kind === 'refused') {
-      this.#mute(run, masker.reason);
-      return;
-    }
+    if (masker?.kind === 'refused') return this.#completion.mute(run, masker.reason);
     run.copyMasker = masker;
-    this.#pass(frame);
+    this.#exchange.pass(frame);
   }
 
   #copyData(frame: Frame): undefined {
-    if (this.#muted) return;
+    if (this.#exchange.muted) return;
     const run = this.#run(frame);
     if (run.statement.session.kind !== 'copy-out') throw unexpected(frame);
     this.#parts.masking.copyOut(run, frame, this.#exchange.toClient, this.#parts.record);
   }
 
   #copyDone(frame: Frame): undefined {
-    if (this.#muted) return;
+    if (this.#exchange.muted) return;
     const run = this.#run(frame);
     if (run.statement.session.kind !== 'copy-out') throw unexpected(frame);
     run.copyMasker?.end();
-    this.#pass(frame);
+    this.#exchange.pass(frame);
   }
-}
-
-const NOT_RUN = { code: '25P02', message: 'not run: an earlier statement of the same batch failed' };
-
-function settle(item: Extract<Expectation, { kind: 'internal' }>): void {
-  if (item.error)
-    item.fail(new Error(`internal query failed: ${item.error.get('C') ?? ''} ${item.error.get('M') ?? ''}`));
-  else item.done(item.rows);
 }
 
 function unexpected(frame: Frame): WireError {
@@ -644,19 +421,4 @@ function unexpected(frame: Frame): WireError {
     'unexpected-message',
     `the server sent '${String.fromCharCode(frame.tag)}' out of turn`,
   );
-}
-
-function sqlPrepared(name: string, statement: Prepared['statement'], batch: number): Prepared {
-  return {
-    name,
-    text: statement?.facts.text ?? '',
-    statement,
-    context: { catalog: {}, version: -1, masks: {}, path: '' },
-    types: [],
-    fields: undefined,
-    described: false,
-    bySql: true,
-    confirmed: true,
-    batch,
-  };
 }

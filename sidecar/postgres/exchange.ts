@@ -7,6 +7,7 @@ import { Outlet } from './outlet.ts';
 import { Run, type RowBudget } from './run.ts';
 import type { Statement } from './sql/statement.ts';
 import type { TransactionStatus } from './wire/backend.ts';
+import type { Frame } from './wire/frame.ts';
 import { FLUSH, encodeBind, encodeClose, encodeExecute, encodeParse, encodeQuery } from './wire/frontend.ts';
 
 export class Exchange {
@@ -30,12 +31,19 @@ export class Exchange {
   pendingEffects = 0;
   /** A COPY FROM STDIN that takes data now. */
   copyIn: Run | undefined;
+  /** The answer that is coming in was refused: nothing more of it goes out until the server is ready. */
+  muted = false;
   #copyGate: (() => void) | undefined;
   #drained: (() => void) | undefined;
 
   constructor(server: Socket, client: Socket) {
     this.toServer = new Outlet(server);
     this.toClient = new Outlet(client);
+  }
+
+  /** Passes a message of the server on as it came. */
+  pass(frame: Frame): void {
+    if (!this.muted) this.toClient.forward(frame.buffer, frame.start, frame.end);
   }
 
   /** Nothing is under way: the server waits for a query. */
@@ -115,11 +123,18 @@ export class Exchange {
   }
 
   /**
-   * A query of ours on the session's own connection, where it sees what its transaction has changed. Within a batch it goes by
-   * the extended protocol, since a simple query would commit what came before. Undefined while the transaction has failed.
+   * A query of ours on the session's own connection, where it sees what its transaction has changed, once all that was sent is
+   * answered. Undefined while the transaction has failed.
    */
   readonly ask = (sql: string): Promise<readonly (readonly (string | null)[])[]> | undefined => {
-    if (this.expectations.size > 0 || this.status === 'E' || this.discarding) return undefined;
+    if (this.status === 'E' || this.discarding) return undefined;
+    const waiting = this.drained();
+    return waiting ? waiting.then(() => this.#askNow(sql)) : this.#askNow(sql);
+  };
+
+  /** Within a batch it goes by the extended protocol, since a simple query would commit what came before. */
+  #askNow(sql: string): Promise<readonly (readonly (string | null)[])[]> {
+    if (this.discarding) return Promise.reject(new Error('the batch has failed'));
     return new Promise((done, fail) => {
       const extended = this.midBatch;
       this.expectations.push({
@@ -134,7 +149,7 @@ export class Exchange {
       else for (const message of internalBatch(sql)) this.toServer.send(message);
       this.toServer.flush();
     });
-  };
+  }
 }
 
 /** Statement and portal of internal queries within a client's batch; the unnamed ones are the client's. */

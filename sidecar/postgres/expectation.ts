@@ -76,3 +76,10 @@ export class Expectations {
     return { dropped, sync: false };
   }
 }
+
+/** Gives an internal query's result to who asked. */
+export function settle(item: Extract<Expectation, { kind: 'internal' }>): void {
+  if (item.error)
+    item.fail(new Error(`internal query failed: ${item.error.get('C') ?? ''} ${item.error.get('M') ?? ''}`));
+  else item.done(item.rows);
+}

@@ -2,6 +2,7 @@
  * What the names of a session stand for: prepared statements, portals and cursors. The maps are ahead of the server:
  * they hold what was sent, and each change can be undone when the server refuses it.
  */
+import type { MaskRules } from '../mask/mask.ts';
 import type { FieldDescription } from './wire/backend.ts';
 import type { Run } from './run.ts';
 import type { MaskOutcome, SessionNames, Statement } from './sql/statement.ts';
@@ -47,24 +48,67 @@ export interface Portal {
 
 export type Undo = () => void;
 
+export interface Cursor {
+  readonly masks: MaskOutcome;
+  readonly hold: boolean;
+  /** The masks under which it was declared. */
+  readonly rules: object;
+}
+
+const OLD_CURSOR: MaskOutcome = {
+  kind: 'untraceable',
+  reason: 'the cursor was declared before the masks of this connection changed',
+  hint: 'Declare it again.',
+};
+
 export class Names implements SessionNames {
   readonly #statements = new Map<string, Prepared>();
   readonly #portals = new Map<string, Portal>();
-  readonly #cursors = new Map<string, { readonly masks: MaskOutcome; readonly hold: boolean }>();
-  /** Set when an analysis asked: it must not be kept for other sessions. */
-  asked = false;
+  readonly #cursors = new Map<string, Cursor>();
+  /** Prepared statements that an analysis asked for, and whether it asked for any name: it holds for this session only then. */
+  readonly #asked = new Set<string>();
+  #askedCursor = false;
+  /** The masks that the analysis is made under. */
+  #masks: MaskRules | undefined;
+
+  /** Before an analysis. */
+  beginAnalysis(masks: MaskRules): void {
+    this.#masks = masks;
+    this.#asked.clear();
+    this.#askedCursor = false;
+  }
+
+  get asked(): boolean {
+    return this.#asked.size > 0 || this.#askedCursor;
+  }
+
+  /** Prepared statements that the last analysis took as they were analysed before. */
+  get askedPrepared(): readonly Prepared[] {
+    return [...this.#asked].flatMap((name) => this.#statements.get(name) ?? []);
+  }
 
   preparedStatement(name: string): Statement | undefined {
-    this.asked = true;
+    this.#asked.add(name);
     return this.#statements.get(name)?.statement;
   }
 
   cursor(name: string): { readonly masks: MaskOutcome } | undefined {
-    this.asked = true;
+    this.#askedCursor = true;
     const cursor = this.#cursors.get(name);
-    if (cursor) return cursor;
-    const portal = this.#portals.get(name);
-    return portal?.prepared.statement && { masks: portal.prepared.statement.masks };
+    if (!cursor) {
+      const portal = this.#portals.get(name);
+      return (
+        portal?.prepared.statement && {
+          masks: this.#masksThen(portal.prepared.statement.masks, portal.prepared.context.masks),
+        }
+      );
+    }
+    return { masks: this.#masksThen(cursor.masks, cursor.rules) };
+  }
+
+  /** What was traced under other masks than those of now counts for nothing. */
+  #masksThen(masks: MaskOutcome, rules: object): MaskOutcome {
+    return rules === this.#masks ? masks : OLD_CURSOR;
   }
 
   prepared(name: string): Prepared | undefined {
@@ -87,8 +131,8 @@ export class Names implements SessionNames {
     return set(this.#portals, portal.name, portal);
   }
 
-  setCursor(name: string, masks: MaskOutcome, hold: boolean): void {
-    this.#cursors.set(name, { masks, hold });
+  setCursor(name: string, cursor: Cursor): void {
+    this.#cursors.set(name, cursor);
   }
 
   removePrepared(name: string): Undo {

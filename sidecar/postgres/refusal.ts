@@ -7,6 +7,7 @@ const SQLSTATE: Record<Denial['code'], string> = {
   'approval-denied': '42501',
   'approval-expired': '42501',
   'approval-void': '42501',
+  cancelled: '57014', // query_canceled
   mask: '42501',
   unparseable: '42601', // syntax_error
   unsupported: '0A000', // feature_not_supported

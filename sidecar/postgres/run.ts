@@ -1,5 +1,6 @@
 /** One execution of one statement: what was permitted, how its answer is masked, and what of it is recorded. */
 import type { FieldMask } from '../mask/mask.ts';
+import type { Denial } from '../operation.ts';
 import type { RecordedColumn } from '../record/event.ts';
 import type { FieldDescription } from './wire/backend.ts';
 import type { RowMasker } from './rows/row-masker.ts';
@@ -100,3 +101,15 @@ export function recordedColumns(fields: readonly FieldDescription[]): readonly R
   }
   return columns;
 }
+
+/** Whether it reads data from the client. */
+export function takesCopy(run: Run): boolean {
+  return run.statement.session.kind === 'copy-in';
+}
+
+export const STATE_CHANGED: Denial = {
+  code: 'approval-void',
+  message: 'what the statement runs under has changed since it was decided',
+  detail: '',
+  hint: 'Run it again.',
+};

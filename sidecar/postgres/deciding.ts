@@ -1,0 +1,222 @@
+/** What one session asks about a statement: its analysis, the pipeline's decision, and what a refusal says. */
+import type { DigestParameter } from '../approval/digest.ts';
+import type { MaskRules } from '../mask/mask.ts';
+import type { Denial } from '../operation.ts';
+import type { Grant, Outcome, Pipeline } from '../pipeline.ts';
+import { type Analysed, AnalysisError, type Analyst } from './analyst.ts';
+import type { Exchange } from './exchange.ts';
+import { denialFields } from './refusal.ts';
+import { changesReading } from './settings.ts';
+import type { Statement } from './sql/statement.ts';
+import { StatementOperation, type StatementState, maskDenial } from './statement-operation.ts';
+import { type Step, step, then } from './step.ts';
+import type { ErrorFields } from './wire/backend.ts';
+
+export interface DecidingParts {
+  readonly exchange: Exchange;
+  readonly analyst: Analyst;
+  readonly pipeline: Pipeline;
+  readonly state: StatementState;
+}
+
+/** A statement that may run, and the permit for it. */
+export interface Permitted {
+  readonly operation: StatementOperation;
+  readonly outcome: Extract<Outcome, { kind: 'permitted' }>;
+}
+
+export interface Refused {
+  readonly kind: 'refused';
+  readonly fields: ErrorFields;
+}
+
+export type Decided = { readonly kind: 'permitted'; readonly permitted: Permitted } | Refused;
+
+export type AnalysedOrRefused = Analysed | { readonly fields: ErrorFields; readonly analysis?: undefined };
+
+export const NO_PARAMETERS: readonly (string | null)[] = [];
+export const NO_RAW: readonly DigestParameter[] = [];
+
+export class Deciding {
+  readonly #parts: DecidingParts;
+
+  constructor(parts: DecidingParts) {
+    this.#parts = parts;
+  }
+
+  get masks(): MaskRules {
+    return this.#parts.pipeline.masks;
+  }
+
+  /** An operation of this session. */
+  operation(
+    statement: Statement,
+    parameters: readonly (string | null)[],
+    raw: readonly DigestParameter[],
+    inTransaction: boolean,
+  ): StatementOperation {
+    return new StatementOperation(this.#parts.state, statement, parameters, raw, inTransaction);
+  }
+
+  /** Whether an earlier analysis still holds. */
+  holds(context: Analysed['context']): boolean {
+    return this.#parts.analyst.holds(context, this.masks);
+  }
+
+  /**
+   * Goes on when all that the meaning of the next statement depends on is known: what was sent before (all of it, or what
+   * changes names and settings). Does not when the batch has failed meanwhile.
+   */
+  onceSettled(all: boolean, next: () => Step): Step {
+    const exchange = this.#parts.exchange;
+    const waiting =
+      all || exchange.pendingEffects > 0 || this.#parts.analyst.stale ? exchange.drained() : undefined;
+    return step(waiting, () => (exchange.discarding ? undefined : next()));
+  }
+
+  analyze(text: string): AnalysedOrRefused | Promise<AnalysedOrRefused> {
+    const masks: MaskRules = this.#parts.pipeline.masks;
+    try {
+      const analysed = this.#parts.analyst.analyze(text, masks);
+      return analysed instanceof Promise
+        ? analysed.catch((error: unknown) => this.#unknown(text, error))
+        : analysed;
+    } catch (error) {
+      return this.#unknown(text, error);
+    }
+  }
+
+  /** Facts cannot be had: refused. */
+  #unknown(text: string, error: unknown): { fields: ErrorFields } {
+    const detail =
+      error instanceof AnalysisError ? error.message : 'The catalog of the database could not be read.';
+    const denial: Denial = {
+      code: 'internal',
+      message: 'what the statement would do could not be found out',
+      detail,
+      hint: 'Try again; if it stays so, tell the platform team.',
+    };
+    this.#parts.pipeline.refuse({ kind: 'unknown', text }, CLEAR, denial);
+    return { fields: denialFields(denial) };
+  }
+
+  unparseable(
+    text: string,
+    { message, position }: { readonly message: string; readonly position: number },
+  ): ErrorFields {
+    const denial: Denial = { code: 'unparseable', message, detail: '', hint: '' };
+    this.#parts.pipeline.refuse({ kind: 'unknown', text }, CLEAR, denial);
+    return denialFields(denial, position);
+  }
+
+  /** What is refused whatever the Bind values will be. */
+  foreseen(statement: Statement): ErrorFields | undefined {
+    if (statement.masks.kind !== 'refused' && pinned(statement) === undefined) {
+      const probe = new StatementOperation(
+        this.#parts.state,
+        statement,
+        NO_PARAMETERS,
+        NO_RAW,
+        this.#parts.exchange.open,
+      );
+      if (!this.#parts.pipeline.foresee(probe.facts)) return undefined;
+    }
+    const operation = new StatementOperation(
+      this.#parts.state,
+      statement,
+      NO_PARAMETERS,
+      NO_RAW,
+      this.#parts.exchange.open,
+    );
+    const decided = this.decide(operation);
+    return decided instanceof Promise || decided.kind === 'permitted' ? undefined : decided.fields;
+  }
+
+  hopeless(operation: StatementOperation): boolean {
+    const { statement } = operation;
+    return (
+      statement.masks.kind === 'refused' ||
+      pinned(statement) !== undefined ||
+      this.#parts.pipeline.wouldDeny(operation.facts)
+    );
+  }
+
+  decide(operation: StatementOperation, grant?: Grant): Decided | Promise<Decided> {
+    const { statement } = operation;
+    const { pipeline } = this.#parts;
+    const setting = pinned(statement);
+    const denial = statement.masks.kind === 'refused' ? maskDenial(statement.masks) : setting;
+    if (denial) {
+      pipeline.refuse(operation.facts, operation.masks, denial);
+      return { kind: 'refused', fields: denialFields(denial) };
+    }
+    return then(pipeline.submit(operation, grant), (outcome) => this.#outcome(operation, outcome));
+  }
+
+  #outcome(operation: StatementOperation, outcome: Outcome): Decided | Promise<Decided> {
+    switch (outcome.kind) {
+      case 'permitted':
+        return { kind: 'permitted', permitted: { operation, outcome } };
+      case 'refused':
+        return { kind: 'refused', fields: denialFields(outcome.denial) };
+      case 'modified':
+        return this.#decideModified(operation, outcome.text, outcome.grant);
+    }
+  }
+
+  /** The approver's text is analysed and decided like a new operation: a denial of it stands. */
+  async #decideModified(original: StatementOperation, text: string, grant: Grant): Promise<Decided> {
+    const analysed = await this.analyze(text);
+    if ('fields' in analysed) return { kind: 'refused', fields: analysed.fields };
+    const { analysis } = analysed;
+    if (analysis.kind === 'unparseable') return { kind: 'refused', fields: this.unparseable(text, analysis) };
+    const [statement, second] = analysis.statements;
+    if (!statement || second)
+      return { kind: 'refused', fields: denialFields(modifiedDenial('it must be one statement')) };
+    if (statement.parameterCount > original.parameters.length) {
+      return {
+        kind: 'refused',
+        fields: denialFields(modifiedDenial('it has more parameters than the client sent values')),
+      };
+    }
+    const inTransaction = original.facts.sql.inTransaction;
+    const operation = original.withStatement(statement, inTransaction);
+    return this.decide(operation, grant);
+  }
+
+  notRun(operation: number): void {
+    this.#parts.pipeline.record({
+      kind: 'complete',
+      operation,
+      tag: null,
+      error: NOT_SENT,
+      rows: 0,
+      bytes: 0,
+      rowsNotRecorded: 0,
+    });
+  }
+}
+
+const CLEAR = { kind: 'clear' } as const;
+const NOT_SENT = { code: '42501', message: 'not run: another statement of the same message was refused' };
+
+function modifiedDenial(why: string): Denial {
+  return {
+    code: 'approval-void',
+    message: `the approver's text cannot run in place of the statement: ${why}`,
+    detail: '',
+    hint: 'Run the statement again to ask anew.',
+  };
+}
+
+/** A change of a setting by which statements are read: never, whatever the policy says. */
+function pinned(statement: Statement): Denial | undefined {
+  const { session } = statement;
+  if (session.kind !== 'set' || !changesReading(session.name, session.value)) return undefined;
+  return {
+    code: 'unsupported',
+    message: `${session.name} is pinned here, since it changes how statements are read`,
+    detail: '',
+    hint: 'Leave client_encoding at UTF8 and standard_conforming_strings on.',
+  };
+}

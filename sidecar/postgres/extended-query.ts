@@ -1,0 +1,352 @@
+/** The extended protocol: Parse, Bind, Describe, Execute, Close, in batches that end with Sync. A statement is decided when it is bound. */
+import type { DigestParameter } from '../approval/digest.ts';
+import type { Denial } from '../operation.ts';
+import { type Deciding, NO_RAW, type Permitted } from './deciding.ts';
+import { type Exchange, newRun } from './exchange.ts';
+import type { Masking } from './masking.ts';
+import type { Portal, Prepared } from './names.ts';
+import { parameterTexts } from './parameters.ts';
+import { POISON, denialFields, errorFields } from './refusal.ts';
+import { type RowBudget, type Run, STATE_CHANGED, takesCopy } from './run.ts';
+import type { Statement } from './sql/statement.ts';
+import type { StatementOperation } from './statement-operation.ts';
+import { type Step, step, then } from './step.ts';
+import type { ErrorFields, FieldDescription } from './wire/backend.ts';
+import type { Frame } from './wire/frame.ts';
+import {
+  type Bind,
+  encodeBind,
+  encodeDescribe,
+  encodeParse,
+  readExecute,
+  readParse,
+  readTarget,
+} from './wire/frontend.ts';
+
+/** Undefined for an empty text. */
+type Current = { readonly statement: Statement } | { readonly fields: ErrorFields } | undefined;
+
+export class ExtendedQuery {
+  readonly #exchange: Exchange;
+  readonly #deciding: Deciding;
+  readonly #masking: Masking;
+  readonly #budget: RowBudget;
+  #modified = 0;
+
+  constructor(exchange: Exchange, deciding: Deciding, masking: Masking, budget: RowBudget) {
+    this.#exchange = exchange;
+    this.#deciding = deciding;
+    this.#masking = masking;
+    this.#budget = budget;
+  }
+
+  #forward(frame: Frame): void {
+    this.#exchange.toServer.forward(frame.buffer, frame.start, frame.end);
+  }
+
+  parse(frame: Frame): Step {
+    const { name, text, types } = readParse(frame);
+    return this.#deciding.onceSettled(false, () =>
+      step(this.#deciding.analyze(text), (analysed) => {
+        if ('fields' in analysed) return this.#refuse(analysed.fields);
+        const { analysis, context } = analysed;
+        if (analysis.kind === 'unparseable') return this.#refuse(this.#deciding.unparseable(text, analysis));
+        if (analysis.statements.length > 1) return this.#refuse(MULTIPLE);
+        const statement = analysis.statements[0];
+        const refusal = statement && this.#deciding.foreseen(statement);
+        if (refusal) return this.#refuse(refusal);
+        this.#sendParse({
+          name,
+          text,
+          statement,
+          context,
+          types,
+          fields: undefined,
+          described: false,
+          bySql: false,
+          confirmed: false,
+          batch: this.#exchange.batch,
+        });
+        this.#forward(frame);
+        return undefined;
+      }),
+    );
+  }
+
+  #sendParse(prepared: Prepared): void {
+    const exchange = this.#exchange;
+    exchange.midBatch = true;
+    exchange.expectations.push({
+      kind: 'parse',
+      prepared,
+      undo: exchange.names.setPrepared(prepared),
+      internal: false,
+    });
+  }
+
+  bind(bind: Bind, frame: Frame): Step {
+    const exchange = this.#exchange;
+    const known = exchange.names.prepared(bind.statement);
+    // Whether the server took a Parse of an earlier batch decides what this name means.
+    const unsure = known !== undefined && !known.confirmed && known.batch !== exchange.batch;
+    return this.#deciding.onceSettled(unsure, () => {
+      const prepared = exchange.names.prepared(bind.statement);
+      if (!prepared) return this.#refuse(noSuchStatement(bind.statement));
+      return step(this.#current(prepared), (statement) => {
+        if (statement && 'fields' in statement) return this.#refuse(statement.fields);
+        if (!statement) return this.#sendBind(bind, prepared, undefined, frame);
+        return this.#decideBind(bind, prepared, statement.statement, frame);
+      });
+    });
+  }
+
+  /** The statement as it is to be read now: analysed again when the catalog, the path or the masks are others. */
+  #current(prepared: Prepared): Current | Promise<Current> {
+    if (!prepared.statement) return undefined;
+    if (this.#deciding.holds(prepared.context)) return { statement: prepared.statement };
+    return then(this.#deciding.analyze(prepared.text), (analysed) => {
+      if ('fields' in analysed) return analysed;
+      const { analysis, context } = analysed;
+      const statement =
+        analysis.kind === 'parsed' && analysis.statements.length === 1 ? analysis.statements[0] : undefined;
+      if (!statement) return { fields: noSuchStatement(prepared.name) };
+      prepared.statement = statement;
+      prepared.context = context;
+      return { statement };
+    });
+  }
+
+  #decideBind(bind: Bind, prepared: Prepared, statement: Statement, frame: Frame): Step {
+    const raw = rawParameters(bind, prepared.types);
+    const texts = parameterTexts(bind, prepared.types);
+    const operation = this.#deciding.operation(statement, texts, raw, this.#exchange.open);
+    return step(this.#deciding.decide(operation), (decided) => {
+      if (decided.kind === 'refused') return this.#refuse(decided.fields);
+      return this.#permittedBind(bind, prepared, decided.permitted, operation, frame);
+    });
+  }
+
+  #permittedBind(
+    bind: Bind,
+    prepared: Prepared,
+    { operation, outcome }: Permitted,
+    asked: StatementOperation,
+    frame: Frame,
+  ): Step {
+    const discarded = this.#exchange.discarding;
+    if (discarded || !outcome.permit.redeem(operation)) {
+      this.#deciding.notRun(outcome.number);
+      if (!discarded) this.#refuse(denialFields(STATE_CHANGED));
+      return undefined;
+    }
+    const run = newRun(outcome.number, operation.statement, this.#deciding.masks, this.#budget);
+    if (operation === asked) return this.#sendBind(bind, prepared, run, frame);
+    return this.#bindModified(bind, prepared, run);
+  }
+
+  #sendBind(bind: Bind, prepared: Prepared, run: Run | undefined, frame: Frame): Step {
+    this.#forward(frame);
+    return this.#expectBind(bind, prepared, run);
+  }
+
+  #expectBind(bind: Bind, prepared: Prepared, run: Run | undefined): Step {
+    const exchange = this.#exchange;
+    const portal: Portal = {
+      name: bind.portal,
+      prepared,
+      run,
+      resultFormats: bind.resultFormats,
+      fields: undefined,
+      confirmed: false,
+      batch: exchange.batch,
+    };
+    exchange.midBatch = true;
+    exchange.expectations.push({ kind: 'bind', portal, undo: exchange.names.setPortal(portal) });
+    if (!run || !prepared.fields) return undefined;
+    return this.#layOut(portal, run, withFormats(prepared.fields, bind.resultFormats));
+  }
+
+  #layOut(portal: Portal, run: Run, fields: readonly FieldDescription[]): Step {
+    portal.fields = fields;
+    return step(this.#masking.layout(run, fields), (layout) => {
+      run.layout = layout;
+      return undefined;
+    });
+  }
+
+  /** The approver's text in place of the client's, under a name of ours; its answer must have the form that the client expects. */
+  async #bindModified(bind: Bind, prepared: Prepared, run: Run): Promise<void> {
+    const exchange = this.#exchange;
+    const { text } = run.statement.facts;
+    const name = `sidewarden_modified_${++this.#modified}`;
+    const modified: Prepared = {
+      ...prepared,
+      name,
+      text,
+      statement: run.statement,
+      fields: undefined,
+      confirmed: false,
+      batch: exchange.batch,
+    };
+    exchange.midBatch = true;
+    exchange.expectations.push({
+      kind: 'parse',
+      prepared: modified,
+      undo: exchange.names.setPrepared(modified),
+      internal: true,
+    });
+    exchange.toServer.send(encodeParse(name, text, prepared.types));
+    exchange.expectations.push({
+      kind: 'describe-statement',
+      prepared: modified,
+      internal: true,
+      parametersSeen: false,
+    });
+    exchange.toServer.send(encodeDescribe('S', name));
+    await exchange.drained();
+    if (exchange.discarding) return this.#deciding.notRun(run.number);
+    if (prepared.described && !sameFields(prepared.fields, modified.fields)) {
+      this.#deciding.notRun(run.number);
+      this.#refuse(denialFields(OTHER_COLUMNS));
+      return;
+    }
+    exchange.toServer.send(encodeBind(bind, name));
+    await this.#expectBind(bind, modified, run);
+  }
+
+  describe(frame: Frame): Step {
+    const { kind, name } = readTarget('Describe', frame);
+    const exchange = this.#exchange;
+    return step(this.#known(kind, name), () => {
+      if (exchange.discarding) return undefined;
+      if (kind === 'statement') {
+        const prepared = exchange.names.prepared(name);
+        if (!prepared) return this.#refuse(noSuchStatement(name));
+        exchange.expectations.push({
+          kind: 'describe-statement',
+          prepared,
+          internal: false,
+          parametersSeen: false,
+        });
+      } else {
+        const portal = exchange.names.portal(name);
+        if (!portal && !exchange.names.isCursor(name)) return this.#refuse(noSuchPortal(name));
+        exchange.expectations.push({ kind: 'describe-portal', portal, internal: false });
+      }
+      exchange.midBatch = true;
+      this.#forward(frame);
+      return undefined;
+    });
+  }
+
+  /** Waits when an earlier batch may yet turn out to have failed to make this name. */
+  #known(kind: 'statement' | 'portal', name: string): Step {
+    const exchange = this.#exchange;
+    if (exchange.pendingEffects > 0) return exchange.drained();
+    const named = kind === 'statement' ? exchange.names.prepared(name) : exchange.names.portal(name);
+    return named && !named.confirmed && named.batch !== exchange.batch ? exchange.drained() : undefined;
+  }
+
+  execute(frame: Frame): Step {
+    const { portal: name } = readExecute(frame);
+    const exchange = this.#exchange;
+    return step(this.#known('portal', name), () => {
+      if (exchange.discarding) return undefined;
+      const portal = exchange.names.portal(name);
+      if (!portal)
+        return this.#refuse(
+          exchange.names.isCursor(name) ? denialFields(EXECUTE_CURSOR) : noSuchPortal(name),
+        );
+      const { run } = portal;
+      // A row must not come before its layout is known.
+      if (run?.statement.returnsRows && run.layout.kind === 'unknown' && !this.#describing(portal)) {
+        exchange.expectations.push({ kind: 'describe-portal', portal, internal: true });
+        exchange.toServer.send(encodeDescribe('P', name));
+      }
+      exchange.midBatch = true;
+      exchange.expectations.push({ kind: 'execute', portal });
+      this.#forward(frame);
+      if (!run) return undefined;
+      exchange.sent(run);
+      return takesCopy(run) ? exchange.copyStarted() : undefined;
+    });
+  }
+
+  #describing(portal: Portal): boolean {
+    const { last } = this.#exchange.expectations;
+    return last?.kind === 'describe-portal' && last.portal === portal;
+  }
+
+  close(frame: Frame): undefined {
+    const { kind, name } = readTarget('Close', frame);
+    const { names, expectations } = this.#exchange;
+    const undo = kind === 'statement' ? names.removePrepared(name) : names.removePortal(name);
+    if (kind === 'portal') names.removeCursor(name);
+    this.#exchange.midBatch = true;
+    expectations.push({ kind: 'close', undo, internal: false });
+    this.#forward(frame);
+  }
+
+  #refuse(fields: ErrorFields): undefined {
+    const exchange = this.#exchange;
+    // The batch has failed already: the server answers nothing more up to its Sync.
+    if (exchange.discarding) return;
+    // A name of its own, since a Parse of the unnamed statement would drop the one that is there.
+    exchange.toServer.send(encodeParse('sidewarden_refused', POISON, []));
+    exchange.expectations.push({ kind: 'refusal', fields, simple: false, failed: false });
+    exchange.midBatch = true;
+    exchange.discarding = true;
+  }
+}
+
+const OTHER_COLUMNS: Denial = {
+  code: 'approval-void',
+  message: "the approver's text returns other columns than the client was told",
+  detail: 'The client has described the statement before it was held.',
+  hint: 'Ask the approver for a text that returns the same columns, or run it by the simple protocol.',
+};
+
+const EXECUTE_CURSOR: Denial = {
+  code: 'unsupported',
+  message: 'a cursor made by DECLARE is read by FETCH here, not by the Execute message',
+  detail: '',
+  hint: 'Use FETCH.',
+};
+
+const MULTIPLE = errorFields('ERROR', '42601', 'cannot insert multiple commands into a prepared statement');
+
+function noSuchStatement(name: string): ErrorFields {
+  const what = name === '' ? 'unnamed prepared statement' : `prepared statement "${name}"`;
+  return errorFields('ERROR', '26000', `${what} does not exist`);
+}
+
+function noSuchPortal(name: string): ErrorFields {
+  return errorFields('ERROR', '34000', `portal "${name}" does not exist`);
+}
+
+function rawParameters(bind: Bind, types: readonly number[]): readonly DigestParameter[] {
+  if (bind.values.length === 0) return NO_RAW;
+  return bind.values.map((value, index) => {
+    const format = bind.formats.length === 1 ? bind.formats[0] : bind.formats[index];
+    return { type: types[index] ?? 0, format: format === 1 ? 'binary' : 'text', value };
+  });
+}
+
+function withFormats(
+  fields: readonly FieldDescription[],
+  formats: readonly number[],
+): readonly FieldDescription[] {
+  if (formats.length === 0 || (formats.length === 1 && formats[0] === 0)) return fields;
+  return fields.map((field, index) => ({
+    ...field,
+    format: (formats.length === 1 ? formats[0] : formats[index]) ?? 0,
+  }));
+}
+
+function sameFields(one: Prepared['fields'], other: Prepared['fields']): boolean {
+  if (!one || !other) return (one ?? null) === (other ?? null);
+  return (
+    one.length === other.length &&
+    one.every((field, index) => field.name === other[index]?.name && field.typeOid === other[index].typeOid)
+  );
+}

@@ -1,0 +1,113 @@
+/** The simple protocol: one message, any number of statements, all of which run or none. */
+import { type Deciding, NO_PARAMETERS, NO_RAW, type Permitted, type Refused } from './deciding.ts';
+import { type Exchange, newRun } from './exchange.ts';
+import { POISON, denialFields } from './refusal.ts';
+import { type RowBudget, STATE_CHANGED, takesCopy } from './run.ts';
+import type { Statement } from './sql/statement.ts';
+import type { StatementOperation } from './statement-operation.ts';
+import { type Step, step, then } from './step.ts';
+import type { ErrorFields } from './wire/backend.ts';
+import type { Frame } from './wire/frame.ts';
+import { encodeQuery } from './wire/frontend.ts';
+
+type AllDecided = Refused | { readonly kind: 'permitted'; readonly permitted: readonly Permitted[] };
+
+export class SimpleQuery {
+  readonly #exchange: Exchange;
+  readonly #deciding: Deciding;
+  readonly #budget: RowBudget;
+
+  constructor(exchange: Exchange, deciding: Deciding, budget: RowBudget) {
+    this.#exchange = exchange;
+    this.#deciding = deciding;
+    this.#budget = budget;
+  }
+
+  query(text: string, frame: Frame): Step {
+    return this.#deciding.onceSettled(true, () =>
+      step(this.#deciding.analyze(text), (analysed) => {
+        if ('fields' in analysed) {
+          this.refuse(analysed.fields);
+          return undefined;
+        }
+        if (analysed.analysis.kind === 'unparseable') {
+          this.refuse(this.#deciding.unparseable(text, analysed.analysis));
+          return undefined;
+        }
+        return this.#decideQuery(analysed.analysis.statements, frame);
+      }),
+    );
+  }
+
+  #decideQuery(statements: readonly Statement[], frame: Frame): Step {
+    const operations = this.#operationsOf(statements);
+    // One that will be refused is found before anybody is asked about the others.
+    const hopeless =
+      operations.length > 1 ? operations.find((operation) => this.#deciding.hopeless(operation)) : undefined;
+    const order = hopeless ? [hopeless] : operations;
+    return step(this.#decideAll(order, 0, []), (decided) => {
+      if (decided.kind === 'refused') {
+        this.refuse(decided.fields);
+        return undefined;
+      }
+      return this.#sendQuery(decided.permitted, statements, frame);
+    });
+  }
+
+  #operationsOf(statements: readonly Statement[]): readonly StatementOperation[] {
+    let open = this.#exchange.open;
+    return statements.map((statement) => {
+      const operation = this.#deciding.operation(statement, NO_PARAMETERS, NO_RAW, open);
+      if (statement.session.kind === 'begin') open = true;
+      if (statement.session.kind === 'commit' || statement.session.kind === 'rollback')
+        open = statement.session.chain;
+      return operation;
+    });
+  }
+
+  #decideAll(
+    operations: readonly StatementOperation[],
+    from: number,
+    permitted: readonly Permitted[],
+  ): AllDecided | Promise<AllDecided> {
+    const operation = operations[from];
+    if (!operation) return { kind: 'permitted', permitted };
+    return then(this.#deciding.decide(operation), (decided) => {
+      if (decided.kind === 'refused') {
+        for (const { outcome } of permitted) this.#deciding.notRun(outcome.number);
+        return decided;
+      }
+      return this.#decideAll(operations, from + 1, [...permitted, decided.permitted]);
+    });
+  }
+
+  #sendQuery(permitted: readonly Permitted[], statements: readonly Statement[], frame: Frame): Step {
+    const exchange = this.#exchange;
+    if (!permitted.every(({ operation, outcome }) => outcome.permit.redeem(operation))) {
+      for (const { outcome } of permitted) this.#deciding.notRun(outcome.number);
+      this.refuse(denialFields(STATE_CHANGED));
+      return undefined;
+    }
+    const masks = this.#deciding.masks;
+    const runs = permitted.map(({ operation, outcome }) =>
+      newRun(outcome.number, operation.statement, masks, this.#budget),
+    );
+    const asDecided = permitted.every(({ operation }, index) => operation.statement === statements[index]);
+    if (asDecided) exchange.toServer.forward(frame.buffer, frame.start, frame.end);
+    else
+      exchange.toServer.send(
+        encodeQuery(permitted.map(({ operation }) => operation.statement.facts.text).join(';\n')),
+      );
+    for (const run of runs) exchange.sent(run);
+    exchange.midBatch = false;
+    exchange.expectations.push({ kind: 'query', runs, next: 0, failed: false });
+    return runs.some(takesCopy) ? exchange.copyStarted() : undefined;
+  }
+
+  /** Refuses the whole message. */
+  refuse(fields: ErrorFields): void {
+    this.#exchange.midBatch = false;
+    this.#exchange.toServer.send(encodeQuery(POISON));
+    this.#exchange.expectations.push({ kind: 'refusal', fields, simple: true, failed: false });
+  }
+}
