@@ -3,6 +3,7 @@
  * why, the slowest files, and the counts. Exit code 1 when a test failed or none ran.
  */
 import { globSync } from 'node:fs';
+import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
 import { styleText } from 'node:util';
 
@@ -55,7 +56,7 @@ stream.on('test:complete', (event) => {
     seconds.set(short(event.file), (seconds.get(short(event.file)) ?? 0) + event.details.duration_ms / 1000);
 });
 
-for await (const event of stream) void event;
+await finished(stream.resume());
 
 if (skipped.length > 0) {
   say('yellow', `\nskipped, with the reason:`);

@@ -395,7 +395,10 @@ export class Answers {
     const body = Body.of('CopyOutResponse', frame);
     body.byte();
     const masker = this.#parts.masking.copy(run, session.options, body.count(2));
-    if (masker?.kind === 'refused') return this.#completion.mute(run, masker.reason);
+    if (masker?.kind === 'refused') {
+      this.#completion.mute(run, masker.reason);
+      return;
+    }
     run.copyMasker = masker;
     this.#exchange.pass(frame);
   }

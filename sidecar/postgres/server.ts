@@ -179,8 +179,10 @@ class Login {
         if (this.#scram && !this.#proven) throw new NetError('closed', 'the server skipped its proof');
         this.done = true;
         return;
-      case 'sasl':
-        return this.#begin(request.mechanisms);
+      case 'sasl': {
+        this.#begin(request.mechanisms);
+        return;
+      }
       case 'sasl-continue':
         if (!this.#scram) throw new NetError('closed', 'SASL out of turn');
         this.#socket.write(encodeSaslResponse(await this.#scram.final(request.data)));
@@ -193,8 +195,10 @@ class Login {
       case 'md5':
         this.#socket.write(encodePassword(md5Password(this.#target, request.salt)));
         return;
-      case 'cleartext':
-        return this.#cleartext();
+      case 'cleartext': {
+        this.#cleartext();
+        return;
+      }
       case 'other':
         throw new NetError(
           'closed',
