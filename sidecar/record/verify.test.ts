@@ -259,6 +259,26 @@ test('a segment or a manifest of another session does not fit', async (t) => {
   }
 });
 
+test('a session that is being written is unfinished, whenever it is looked at', async (t) => {
+  const { store } = await sampleFolder(t);
+  const recorder = await openSample(store, { durability: 'strict', segmentBytes: 3000 });
+  let writing = true;
+  const written = (async () => {
+    for (let operation = 1; operation <= 300; operation++) {
+      recorder.append(sampleDecision(operation));
+      await recorder.durable();
+    }
+    writing = false;
+  })();
+  while (writing) {
+    const found = await verifyRecording(store, recorder.session, trusted);
+    assert.equal(found.kind, 'unfinished', JSON.stringify(found));
+  }
+  await written;
+  await recorder.close('end');
+  assert.equal((await verifyRecording(store, recorder.session, trusted)).kind, 'clean');
+});
+
 test('a session under another name is not that session', async (t) => {
   const one = await sample(t);
   const name = newSessionId();

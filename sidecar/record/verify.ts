@@ -68,8 +68,25 @@ export async function verifyRecording(
   session: string,
   trusted: TrustedKey,
 ): Promise<Verification> {
+  for (let attempt = 1; ; attempt++) {
+    const names = await store.list(session);
+    const found = await verifyOnce(store, session, trusted, new Set(names));
+    // A segment that was closed meanwhile is now under another name: looked at again, a few times.
+    const changed = found.kind === 'tampered' && (await store.list(session)).join() !== names.join();
+    if (!changed || attempt === MAX_ATTEMPTS) return found;
+  }
+}
+
+const MAX_ATTEMPTS = 20;
+
+async function verifyOnce(
+  store: RecordingStore,
+  session: string,
+  trusted: TrustedKey,
+  names: ReadonlySet<string>,
+): Promise<Verification> {
   try {
-    return await new Verifier(store, session, trusted).run();
+    return await new Verifier(store, session, trusted).run(names);
   } catch (error) {
     if (error instanceof Tampered) {
       return { kind: 'tampered', session, event: error.event, file: error.file, reason: error.message };
@@ -99,8 +116,7 @@ class Verifier {
     this.#trusted = trusted;
   }
 
-  async run(): Promise<Verification> {
-    const names = new Set(await this.#store.list(this.#session));
+  async run(names: ReadonlySet<string>): Promise<Verification> {
     const header = await this.#document<Header>(HEADER_FILE, readHeader, 1);
     if (header === undefined && ![...names].some(isRecordingFile)) return this.#unfinished(names, 0);
     if (header === undefined) throw new Tampered(HEADER_FILE, 1, 'the header is missing');
@@ -129,9 +145,12 @@ class Verifier {
   }
 
   /** Bytes of a torn last line. */
-  async #segments(names: ReadonlySet<string>, manifest: Manifest | undefined): Promise<number> {
+  async #segments(listed: ReadonlySet<string>, manifest: Manifest | undefined): Promise<number> {
     const total = manifest?.segments.length ?? Infinity;
+    let names = listed;
     for (let segment = 1; segment <= total; segment++) {
+      // While it is written, its segments change their names behind the reader's back.
+      if (manifest === undefined) names = new Set(await this.#store.list(this.#session));
       const isThere = [storedName, liveName, headName].some((name) => names.has(name(segment)));
       const expected = manifest?.segments[segment - 1];
       if (!isThere && expected === undefined) {
