@@ -213,3 +213,42 @@ test('every command has help with examples', async () => {
     assert.doesNotMatch(stdout, /\u001b/);
   }
 });
+
+const SQL_TESTS = `policies: [a.yaml]
+connection: { namespace: production, name: orders-db }
+identity: { groups: [ai-agents] }
+catalog: |
+  CREATE TABLE public.customers (id int PRIMARY KEY, name text, card text);
+  CREATE VIEW public.cards AS SELECT id, card FROM public.customers;
+cases:
+  - name: reads, masked
+    statements:
+      - { sql: 'SELECT id, card FROM customers', expect: allow, rule: reads, masked: [2] }
+      - { sql: 'SELECT card, id FROM cards', expect: allow, masked: [1] }
+      - { sql: 'SELECT name FROM customers WHERE id = $1', parameters: ['1'], expect: allow, masked: [] }
+      - { sql: 'SELECT 1; DROP TABLE customers', expect: hold, rule: schema }
+      - { sql: 'DELETE FROM customers', expect: deny, message: WHERE }
+      - { sql: 'SELEC 1', expect: deny, message: syntax error }
+  - name: what the catalog lacks
+    statements:
+      - { sql: 'SELECT * FROM custmers', expect: allow }
+`;
+
+test('test: texts are analysed against the catalog of the file', async (t) => {
+  const masks = '  masks: [ { columns: [public.customers.card], with: Redact } ]\n';
+  const folder = await folderOf(t, {
+    'a.yaml': GOOD.replace('  rules:\n', `${masks}  rules:\n`),
+    'sql.yaml': SQL_TESTS,
+    'broken.yaml': SQL_TESTS.replace('name text,', 'name nonsense,'),
+  });
+  const { code, stdout } = await sidewarden('policy', 'test', join(folder, 'sql.yaml'));
+  assert.match(
+    stdout,
+    /✓ reads, masked\n {2}✗ what the catalog lacks\n.*sql\.yaml:18 .*\n +custmers is not in the catalog of this file\n/,
+  );
+  assert.match(stdout, /1 passed, 1 failed\n$/);
+  assert.equal(code, 1);
+  const broken = await sidewarden('policy', 'test', join(folder, 'broken.yaml'));
+  assert.equal(broken.code, 2);
+  assert.match(broken.stderr, /broken\.yaml:4:\d+: catalog: the type nonsense is not known/);
+});
