@@ -24,7 +24,12 @@ export type SessionEffect =
   | { readonly kind: 'savepoint' | 'release' | 'rollback-to'; readonly name: string }
   | { readonly kind: 'prepare-transaction' }
   /** SET or set_config(..., constant): null value is RESET / DEFAULT. `name` in lower case, `ALL` for RESET ALL. */
-  | { readonly kind: 'set'; readonly name: string; readonly value: readonly string[] | null; readonly local: boolean }
+  | {
+      readonly kind: 'set';
+      readonly name: string;
+      readonly value: readonly string[] | null;
+      readonly local: boolean;
+    }
   | { readonly kind: 'set-role'; readonly role: string | null; readonly session: boolean }
   | { readonly kind: 'discard'; readonly what: 'ALL' | 'PLANS' | 'SEQUENCES' | 'TEMP' }
   | { readonly kind: 'listen' | 'unlisten' }

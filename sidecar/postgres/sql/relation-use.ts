@@ -1,0 +1,139 @@
+/** Relations as they are named in statements: resolved, with what using them brings along. */
+import type { RangeVar } from '@pgsql/types';
+import type { Access } from '../../operation.ts';
+import type { Column, Relation } from '../catalog/relation.ts';
+import { valueCarryingRelation } from '../catalog/value-carrying.ts';
+import { ancestors, descendants, type ProtectedColumns } from './protection.ts';
+import type { ScopeColumn } from './scope.ts';
+import type { Flow, Output } from './value.ts';
+import { followView } from './view.ts';
+import { type Walk, relationName } from './walk.ts';
+
+/** Null: it does not exist, or is not known (then that is noted). */
+export function resolveRelation(walk: Walk, schema: string | null, name: string): Relation | null {
+  const { changed } = walk;
+  if (changed.everything || changed.names.has(name) || (schema === null && changed.path)) {
+    walk.opaque(`the table ${name}, which an earlier statement of the same text may have changed,`);
+    return null;
+  }
+  const relation = findRelation(walk, schema, name);
+  if (relation !== undefined) return relation;
+  walk.need({ kind: 'relation', schema, name });
+  return null;
+}
+
+function findRelation(walk: Walk, schema: string | null, name: string): Relation | null | undefined {
+  if (schema !== null || !walk.definition) return walk.catalog.relation(schema, name);
+  // A view's definition leaves schemas away only where they are pg_catalog, or of temporary relations.
+  const builtin = walk.catalog.relation('pg_catalog', name);
+  if (builtin === undefined) walk.need({ kind: 'relation', schema: 'pg_catalog', name });
+  return builtin ?? walk.catalog.relation(null, name);
+}
+
+export interface Used {
+  readonly relation: Relation | null;
+  readonly columns: readonly ScopeColumn[];
+  readonly open: boolean;
+}
+
+const MISSING: Used = { relation: null, columns: [], open: true };
+
+/** A relation named by the text, read or changed: its facts are noted, and its columns given. */
+export function useRelation(walk: Walk, variable: RangeVar, access: Access): Used {
+  walk.seen.add(variable);
+  const name = variable.relname ?? '';
+  const relation = resolveRelation(walk, variable.schemaname ?? null, name);
+  if (relation === null) {
+    walk.table(`?.${name}`, access, false);
+    return MISSING;
+  }
+  return touchRelation(walk, relation, access, variable.inh === true);
+}
+
+export function touchRelation(walk: Walk, relation: Relation, access: Access, inherits: boolean): Used {
+  walk.table(relationName(relation), access, false);
+  walk.relations.set(relation, access);
+  noteCode(walk, relation, access);
+  if (inherits && relation.children.length > 0) touchDescendants(walk, relation, access);
+  const columns = walk.protection.columns(relation, walk.catalog, walk.needs);
+  if (walk.masked) closeChannels(walk, relation, columns);
+  return { relation, columns: relationColumns(walk, relation, columns, access), open: false };
+}
+
+const EVENTS = { write: ['INSERT', 'UPDATE'], delete: ['DELETE', 'TRUNCATE'] } as const;
+
+/** Rules, policies and triggers run with the statement. */
+export function noteCode(walk: Walk, relation: Relation, access: Access): void {
+  if (access === 'ddl' || access === 'privilege') return;
+  const name = relationName(relation);
+  if (relation.rules) walk.opaque(`a rule of ${name}`);
+  if (relation.rowSecurity) walk.opaque(`a row security policy of ${name}`);
+  if (access === 'read') return;
+  const events: readonly string[] = EVENTS[access];
+  if (relation.triggers.some((event) => events.includes(event))) walk.opaque(`a trigger of ${name}`);
+}
+
+function touchDescendants(walk: Walk, relation: Relation, access: Access): void {
+  for (const child of descendants(relation, walk.catalog, walk.needs)) {
+    walk.table(relationName(child), access, true);
+    if (access !== 'read') noteCode(walk, child, access);
+  }
+}
+
+/** Ways by which values come out other than by the columns. */
+function closeChannels(walk: Walk, relation: Relation, columns: ProtectedColumns): void {
+  if (!walk.definition && valueCarryingRelation(relation.schema, relation.name)) {
+    walk.refuse(
+      `${relationName(relation)} gives out values that may be protected`,
+      'select from the tables themselves',
+    );
+  }
+  if (columns.size === 0) return;
+  walk.touched ??= relationName(relation);
+  for (const kin of [relation, ...ancestors(relation, walk.catalog, walk.needs)]) {
+    const key = kin.columns.find(
+      ({ number, name }) => kin.partitionKey?.includes(number) === true && columns.has(name),
+    );
+    if (key)
+      walk.refuseFlow(
+        flowOf(kin, key.name, columns),
+        'the partition key, which tells its values by where rows are',
+      );
+  }
+}
+
+function flowOf(relation: Relation, name: string, columns: ProtectedColumns): Flow {
+  const mask = columns.get(name) ?? { kind: 'clear' };
+  return { mask, column: `${relationName(relation)}.${name}`, plain: true, weight: 1 };
+}
+
+function relationColumns(
+  walk: Walk,
+  relation: Relation,
+  columns: ProtectedColumns,
+  access: Access,
+): readonly ScopeColumn[] {
+  const table = relationName(relation);
+  const isView = relation.kind === 'view' || relation.kind === 'materialized-view';
+  const followed = isView ? followView(walk, relation, access) : null;
+  return relation.columns.map((column, index) => {
+    const own = columns.has(column.name) ? flowOf(relation, column.name, columns) : null;
+    const inner = followed?.[index];
+    return scopeColumn(table, column, own, inner ?? null);
+  });
+}
+
+function scopeColumn(table: string, column: Column, own: Flow | null, inner: Output | null): ScopeColumn {
+  return {
+    name: column.name,
+    flow: stricter(own, inner?.flow ?? null),
+    type: column.type,
+    total: column.generatedFrom.length === 0 && (inner?.total ?? true),
+    table,
+  };
+}
+
+function stricter(own: Flow | null, inner: Flow | null): Flow | null {
+  if (own === null || inner === null) return own ?? inner;
+  return { ...inner, mask: { kind: 'value', mask: { with: 'Redact' } }, plain: false };
+}

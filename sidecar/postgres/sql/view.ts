@@ -1,0 +1,70 @@
+/** Views: their definitions analysed like a query, once for each state of the catalog. */
+import type { Access } from '../../operation.ts';
+import type { Relation } from '../catalog/relation.ts';
+import { parse } from './parser.ts';
+import type { Protection } from './protection.ts';
+import { childScope } from './scope.ts';
+import { select } from './select.ts';
+import { sweep } from './sweep.ts';
+import type { Output } from './value.ts';
+import { Walk, relationName } from './walk.ts';
+import { noteCode } from './relation-use.ts';
+
+interface Followed {
+  readonly version: number;
+  readonly protection: Protection;
+  readonly walk: Walk;
+  readonly outputs: readonly Output[] | null;
+}
+
+const known = new WeakMap<Relation, Followed>();
+
+/**
+ * The view's columns by what its definition selects; null when there is nothing to follow. PostgreSQL's own views only
+ * show what the server knows of itself: they are taken as they are.
+ */
+export function followView(walk: Walk, view: Relation, access: Access): readonly Output[] | null {
+  if (view.schema === 'pg_catalog' || view.schema === 'information_schema') return null;
+  const { walk: inner, outputs } = followed(walk, view);
+  walk.merge(inner);
+  if (access !== 'read') writeThrough(walk, view, inner, access);
+  if (outputs === null && walk.masked) walk.lost(`the view ${relationName(view)} could not be followed`);
+  return outputs;
+}
+
+function followed(walk: Walk, view: Relation): Followed {
+  const { catalog, protection } = walk;
+  const before = known.get(view);
+  if (before?.version === catalog.version && before.protection === protection) return before;
+  const inner = new Walk(walk, walk.needs, true, new Set([...walk.following, view.oid]));
+  const needs = walk.needs.length;
+  const outputs = walk.following.has(view.oid) ? null : definitionOutputs(inner, view);
+  if (outputs === null) inner.opaque(`the view ${relationName(view)}`);
+  const result = { version: catalog.version, protection, walk: inner, outputs };
+  if (walk.needs.length === needs) known.set(view, result);
+  return result;
+}
+
+function definitionOutputs(inner: Walk, view: Relation): readonly Output[] | null {
+  const parsed = view.definition === null ? null : parse(view.definition);
+  const node =
+    parsed?.kind === 'parsed' && parsed.statements.length === 1 ? parsed.statements[0]?.node : undefined;
+  if (node === undefined || !('SelectStmt' in node)) return null;
+  const { columns, open } = select(inner, node.SelectStmt, childScope(null, null));
+  sweep(inner, node);
+  return open || columns.length !== view.columns.length ? null : columns;
+}
+
+/** Writing to a view writes to what it selects from. */
+function writeThrough(walk: Walk, view: Relation, inner: Walk, access: Access): void {
+  for (const relation of inner.relations.keys()) {
+    walk.table(relationName(relation), access, true);
+    noteCode(walk, relation, access);
+  }
+  if (inner.touched !== null) {
+    walk.refuse(
+      `${relationName(view)} is a view over the protected columns of ${inner.touched}`,
+      'change the table itself',
+    );
+  }
+}
