@@ -304,7 +304,7 @@ export class PostgresAdapter {
     void session.closed.then(() => this.#live.delete(live));
     const rules = () => pipeline.masks;
     const answers = new Answers({ exchange, analyst, masking, rules, record });
-    const deciding = new Deciding({ exchange, analyst, pipeline, state });
+    const deciding = new Deciding({ exchange, analyst, pipeline, state, log });
     const { budget } = config.recording;
     const requests = new Requests({
       exchange,

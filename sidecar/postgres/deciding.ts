@@ -1,4 +1,5 @@
 /** What one session asks about a statement: its analysis, the pipeline's decision, and what a refusal says. */
+import type { Logger } from 'pino';
 import type { DigestParameter } from '../approval/digest.ts';
 import type { MaskRules } from '../mask/mask.ts';
 import type { Denial } from '../operation.ts';
@@ -17,6 +18,7 @@ export interface DecidingParts {
   readonly analyst: Analyst;
   readonly pipeline: Pipeline;
   readonly state: StatementState;
+  readonly log: Logger;
 }
 
 /** A statement that may run, and the permit for it. */
@@ -88,6 +90,7 @@ export class Deciding {
 
   /** Facts cannot be had: refused. */
   #unknown(text: string, error: unknown): { fields: ErrorFields } {
+    this.#parts.log.error({ err: error }, 'a statement could not be analysed');
     const detail =
       error instanceof AnalysisError ? error.message : 'The catalog of the database could not be read.';
     const denial: Denial = {

@@ -5,10 +5,19 @@ import { Expectations } from './expectation.ts';
 import { Names } from './names.ts';
 import { Outlet } from './outlet.ts';
 import { Run, type RowBudget } from './run.ts';
+import { parse } from './sql/parser.ts';
 import type { Statement } from './sql/statement.ts';
 import type { TransactionStatus } from './wire/backend.ts';
 import type { Frame } from './wire/frame.ts';
-import { FLUSH, encodeBind, encodeClose, encodeExecute, encodeParse, encodeQuery } from './wire/frontend.ts';
+import {
+  FLUSH,
+  FRONTEND,
+  encodeBind,
+  encodeClose,
+  encodeExecute,
+  encodeParse,
+  encodeQuery,
+} from './wire/frontend.ts';
 
 export class Exchange {
   readonly expectations = new Expectations();
@@ -135,18 +144,11 @@ export class Exchange {
   /** Within a batch it goes by the extended protocol, since a simple query would commit what came before. */
   #askNow(sql: string): Promise<readonly (readonly (string | null)[])[]> {
     if (this.discarding) return Promise.reject(new Error('the batch has failed'));
+    const messages = this.midBatch ? internalBatch(sql) : [encodeQuery(sql)];
+    const closes = this.midBatch ? messages.filter((message) => message[0] === FRONTEND.close).length : 0;
     return new Promise((done, fail) => {
-      const extended = this.midBatch;
-      this.expectations.push({
-        kind: 'internal',
-        rows: [],
-        closes: extended ? 2 : 0,
-        error: undefined,
-        done,
-        fail,
-      });
-      if (!extended) this.toServer.send(encodeQuery(sql));
-      else for (const message of internalBatch(sql)) this.toServer.send(message);
+      this.expectations.push({ kind: 'internal', rows: [], closes, error: undefined, done, fail });
+      for (const message of messages) this.toServer.send(message);
       this.toServer.flush();
     });
   }
@@ -155,16 +157,19 @@ export class Exchange {
 /** Statement and portal of internal queries within a client's batch; the unnamed ones are the client's. */
 const INTERNAL = 'sidewarden_internal';
 
+/** Each statement of the text by itself, since the extended protocol takes one at a time. */
 function internalBatch(sql: string): readonly Buffer[] {
+  const parsed = parse(sql);
+  if (parsed.kind !== 'parsed') throw new RangeError('an internal query that cannot be parsed');
   const bind = { portal: INTERNAL, statement: INTERNAL, formats: [], values: [], resultFormats: [] };
-  return [
-    encodeParse(INTERNAL, sql, []),
+  const messages = parsed.statements.flatMap(({ text }) => [
+    encodeParse(INTERNAL, text, []),
     encodeBind(bind, INTERNAL),
     encodeExecute(INTERNAL),
     encodeClose('P', INTERNAL),
     encodeClose('S', INTERNAL),
-    FLUSH,
-  ];
+  ]);
+  return [...messages, FLUSH];
 }
 
 /** Whether a statement changes what later ones mean, other than by opening or ending a transaction. */
