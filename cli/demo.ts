@@ -1,7 +1,7 @@
 /** `sidewarden demo`: an agent's session from its first statement to the verified recording, on a database of its own. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { Option, type Command } from 'commander';
 import { CLIENTS, hasPsql, openAgent, type ClientName } from './demo/agent.ts';
 import { DemoError, loadDriver } from './demo/driver.ts';
@@ -148,7 +148,7 @@ async function introduce(stage: Stage, client: ClientName, port: number): Promis
 }
 
 function conclude(stage: Stage, began: number): void {
-  const run = `${process.execPath} ${programPath()}`;
+  const run = `${fromHere(process.execPath)} ${fromHere(programPath())}`;
   stage.line();
   stage.line(
     `${paint('green', 'Every step gave what it should')}, in ${Math.round((performance.now() - began) / 1000)} s. Nothing of it is left on this machine.`,
@@ -156,9 +156,15 @@ function conclude(stage: Stage, began: number): void {
   stage.line();
   stage.line('What to do next');
   stage.line('   decide yourself      make demo ARGS=--interactive');
-  stage.line(`   test a policy        ${run} policy test examples/orders/policy.test.yaml`);
+  stage.line(`   test a policy        ${run} policy test examples/orders/tests/policy.yaml`);
   stage.line(`   your own database    ${run} serve --manifests examples/orders --state ./.sidewarden`);
   stage.line(
     '                        (put its address and credential there first: docs/first-connection.md)',
   );
+}
+
+/** Shorter where the person is in the checkout. */
+function fromHere(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') ? path : short;
 }

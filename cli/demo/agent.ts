@@ -17,7 +17,8 @@ export interface Agent {
 }
 
 /** Variables that would change what psql prints, or send what no part of this demo is. */
-const ENVIRONMENT = ['LC_ALL=C.UTF-8', 'PGOPTIONS=', 'PGCLIENTENCODING=UTF8', 'PGTZ=', 'PGDATESTYLE='];
+const UNSET = ['PGOPTIONS', 'PGTZ', 'PGDATESTYLE', 'PGSERVICE', 'PGPASSWORD', 'PGCLIENTENCODING', 'PGGEQO'];
+const ENVIRONMENT = [...UNSET.flatMap((name) => ['-u', name]), 'LC_ALL=C.UTF-8'];
 
 export async function hasPsql(): Promise<boolean> {
   try {
@@ -94,7 +95,7 @@ async function openDriver(port: number): Promise<Agent> {
       onLine = tell;
       try {
         const result = await client.query<(string | null)[]>({ text: statement, rowMode: 'array', types });
-        if (result.fields.length === 0) tell(tagOf(result));
+        if (result.fields.length === 0) tell(tagOf(statement, result));
         else for (const line of table(result.fields, result.rows)) tell(line);
       } catch (error) {
         if (!(error instanceof Error && 'severity' in error)) throw error;
@@ -105,8 +106,10 @@ async function openDriver(port: number): Promise<Agent> {
   };
 }
 
-function tagOf({ command, rowCount }: QueryArrayResult<(string | null)[]>): string {
-  return command === 'UPDATE' ? `UPDATE ${rowCount ?? 0}` : command;
+/** node-postgres keeps only the first word of a command tag. */
+function tagOf(statement: string, { command, rowCount }: QueryArrayResult<(string | null)[]>): string {
+  if (rowCount !== null) return `${command} ${rowCount}`;
+  return statement.split(' ', 2).join(' ');
 }
 
 /** Of an error or a notice; node-postgres has the same fields in both. */

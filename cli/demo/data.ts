@@ -128,7 +128,7 @@ function employee(dice: Dice, id: number): Employee {
 /** A Visa number with a right check digit (Luhn, ISO/IEC 7812-1). */
 function card(dice: Dice): string {
   const digits = `4${dice.digits(14)}`;
-  const sum = [...digits].reduce((total, digit, index) => {
+  const sum = digits.split('').reduce((total, digit, index) => {
     const value = Number(digit) * (index % 2 === 0 ? 2 : 1);
     return total + (value > 9 ? value - 9 : value);
   }, 0);

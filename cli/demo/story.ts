@@ -69,6 +69,9 @@ export class Story {
     expect(lines, /\[redacted\]/u, 'masked e-mails');
     expect(lines, /\*\*\*\*\d{4}/u, 'cards with their last four digits only');
     expect(lines, /^\(4 rows\)$/u, 'four rows');
+    const first = this.#parts.customers.find(({ country }) => country === 'NO');
+    if (first !== undefined)
+      stage.note(`In the database, row ${first.id} has ${first.email} and ${first.card}.`);
     await stage.pause(1.6);
   }
 
@@ -121,7 +124,8 @@ export class Story {
       return;
     }
     expect(lines, /^ALTER TABLE$/u, 'the altered table');
-    await this.#hasColumn(1);
+    // A person may have approved another text.
+    if (!interactive) await this.#hasColumn(1);
     await stage.pause(1.2);
   }
 
@@ -187,7 +191,7 @@ export class Story {
     );
     if (code !== 0) throw new StoryError('the recording could not be replayed');
     expect(lines, /DROP TABLE customers/u, 'the refused statement in the replay');
-    expect(lines, /Approve by/u, 'the approval in the replay');
+    expect(lines, /^-- (Approve|Deny|Modify|Expired)/u, 'the decision in the replay');
     await stage.pause(1.2);
   }
 
