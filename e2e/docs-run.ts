@@ -1,0 +1,130 @@
+/** Runs a page's blocks one after the other, as somebody who follows it would: one folder, one shell's environment. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir, userInfo } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { bundlePath, ensureBundle, root } from './bundle.ts';
+import { missingLines, type Block } from './docs-page.ts';
+import { freePort } from './postgres.ts';
+
+export interface Guest {
+  run(block: Exclude<Block, { kind: 'not-run' }>): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** `database` is the port of the PostgreSQL that stands for the reader's own on 5432. */
+export async function newGuest(database: number): Promise<Guest> {
+  await ensureBundle();
+  const folder = await mkdtemp(join(tmpdir(), 'sidewarden-docs-'));
+  const bin = join(folder, '.bin');
+  await mkdir(bin);
+  const program = `#!/bin/sh\nexec '${process.execPath}' '${bundlePath}' "$@"\n`;
+  await writeFile(join(bin, 'sidewarden'), program);
+  await chmod(join(bin, 'sidewarden'), 0o755);
+  const ports = new Map([
+    ['5432', String(database)],
+    ['15432', String(await freePort())],
+  ]);
+  await cp(join(root, 'examples'), join(folder, 'examples'), { recursive: true });
+  for (const name of ['connection.yaml']) {
+    const path = join(folder, 'examples', 'orders', name);
+    await writeFile(path, withPorts(await readFile(path, 'utf8'), ports));
+  }
+  return new PageGuest(folder, bin, ports);
+}
+
+function withPorts(text: string, ports: ReadonlyMap<string, string>): string {
+  return text.replaceAll(/\b1?5432\b/g, (port) => ports.get(port) ?? port);
+}
+
+class PageGuest implements Guest {
+  readonly #folder: string;
+  readonly #bin: string;
+  readonly #ports: ReadonlyMap<string, string>;
+  readonly #background: { readonly child: ChildProcess; readonly ended: Promise<number> }[] = [];
+  #printed: () => string = () => '';
+  /** What the reader copies from a NOTICE in place of NAME. */
+  #approval = 'NAME';
+
+  constructor(folder: string, bin: string, ports: ReadonlyMap<string, string>) {
+    this.#folder = folder;
+    this.#bin = bin;
+    this.#ports = ports;
+  }
+
+  async run(block: Exclude<Block, { kind: 'not-run' }>): Promise<void> {
+    const text = withPorts(block.text, this.#ports).replaceAll('NAME', this.#approval);
+    switch (block.kind) {
+      case 'file': {
+        const path = join(this.#folder, block.path);
+        await mkdir(dirname(path), { recursive: true });
+        await writeFile(path, `${text}\n`);
+        return;
+      }
+      case 'output': {
+        const missing = missingLines(text, this.#printed());
+        assert.deepEqual(missing, [], `line ${block.line}: not printed; printed was:\n${this.#printed()}`);
+        return;
+      }
+      case 'run': {
+        const { ended, printed } = this.#start(text);
+        const code = await ended;
+        assert.equal(code, block.exits, `line ${block.line}: exit code ${code}:\n${text}\n${printed()}`);
+        return;
+      }
+      case 'background':
+        await this.#until(block.until, text);
+        this.#approval = /waiting for approval (\S+)/.exec(this.#printed())?.[1] ?? this.#approval;
+    }
+  }
+
+  #start(text: string): { child: ChildProcess; ended: Promise<number>; printed: () => string } {
+    const child = spawn('bash', ['-e', '-u', '-o', 'pipefail', '-c', text], {
+      cwd: this.#folder,
+      env: {
+        ...process.env,
+        PATH: [this.#bin, process.env['PATH'] ?? ''].join(delimiter),
+        USER: userInfo().username,
+        LC_ALL: 'C.UTF-8',
+        PGCONNECT_TIMEOUT: '10',
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      timeout: 60_000,
+    });
+    let printed = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (part: string) => (printed += part));
+    this.#printed = () => printed;
+    const ended = new Promise<number>((done) => child.once('close', (code) => done(code ?? -1)));
+    return { child, ended, printed: this.#printed };
+  }
+
+  async #until(wanted: string, text: string): Promise<void> {
+    const { child, ended, printed } = this.#start(text);
+    this.#background.push({ child, ended });
+    let over = false;
+    void ended.then(() => (over = true));
+    const isThere = (): boolean =>
+      printed()
+        .split('\n')
+        .some((line) => line === wanted || line.includes(`${wanted} `));
+    while (!isThere()) {
+      assert.ok(!over, `ended before it printed "${wanted}":\n${text}\n${printed()}`);
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    // The rest of a notice comes with its first line or right after it.
+    await new Promise((done) => setTimeout(done, 50));
+  }
+
+  async close(): Promise<void> {
+    for (const { child, ended } of this.#background) {
+      // The whole group: bash, and what it started.
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+        process.kill(-child.pid, 'SIGTERM');
+      await ended;
+    }
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
