@@ -59,6 +59,10 @@ const RESULTS: ReadonlyMap<string, number> = new Map<string, number>([
   ...[...words('bool_and bool_or every starts_with')].map((name): [string, number] => [name, BOOL]),
   ...[...words('count row_number rank dense_rank')].map((name): [string, number] => [name, INT8]),
 ]);
+/** Ways to the server's files and its log of changes, where all values are. */
+const READS_FILES =
+  /^(pg_read_|pg_ls_|pg_stat_file|pg_backup_|pg_copy_|pg_sync_replication|pg_create_.*_slot|lo_import)/;
+
 /** Have the type of their first argument. */
 const SAME_TYPE = words('min max any_value first_value last_value lag lead');
 
@@ -113,7 +117,7 @@ function resolve(walk: Walk, schema: string | null, name: string): BuiltinFuncti
   }
   walk.function(`pg_catalog.${name}`, builtin.volatility);
   for (const effect of builtin.effects) walk.effect(effect);
-  if (walk.masked && !walk.definition && valueCarryingFunction(name)) {
+  if (walk.masked && (valueCarryingFunction(name) || READS_FILES.test(name))) {
     walk.refuse(
       `the function ${name} gives out values that may be protected`,
       'select from the tables themselves',
@@ -163,10 +167,12 @@ function result(
   if (builtin.grows || OBJECTS.has(name)) {
     return grow(walk, values, type === JSON_TYPE || type === JSONB ? 6 : 2, type, `the function ${name}`);
   }
-  // A number tells no more than its column, and is hidden like it; a text is at most as long.
-  return derived(flow.column, flow.weight, type);
+  const whole = SAME_LENGTH.has(name) && values.every((value) => value.flow?.plain !== false);
+  return derived(flow.column, flow.weight, type, whole);
 }
 
+/** As long as its argument, whatever is in it. */
+const SAME_LENGTH = words('upper lower initcap reverse');
 const OBJECTS = words('json_build_object jsonb_build_object');
 const JSONB_BUILDERS = words('to_jsonb jsonb_agg jsonb_build_array jsonb_build_object');
 
@@ -222,6 +228,9 @@ function aggregate(
   const flow = firstFlow(values);
   if (flow && (scope === null || !scope.single || !refersTo(scope, nodes))) {
     walk.refuseFlow(flow, `the aggregate ${name} over joined or generated rows`);
+  }
+  if (flow && values.some((value) => value.flow?.plain === false)) {
+    walk.refuseFlow(flow, `the aggregate ${name} after another function`);
   }
   return grow(walk, values, name.startsWith('json') ? 6 : 2, type, `the aggregate ${name}`);
 }

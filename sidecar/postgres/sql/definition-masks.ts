@@ -29,8 +29,19 @@ export function definitionUnderMasks(walk: Walk, node: Node): void {
     const names = (node.CreateStatsStmt.exprs ?? []).flatMap((item) =>
       'StatsElem' in item ? [item.StatsElem.name ?? ''] : [],
     );
-    for (const item of node.CreateStatsStmt.relations ?? [])
-      if ('RangeVar' in item) columns(walk, item.RangeVar, names, 'statistics');
+    const computed = (node.CreateStatsStmt.exprs ?? []).some(
+      (item) => 'StatsElem' in item && item.StatsElem.expr,
+    );
+    for (const item of node.CreateStatsStmt.relations ?? []) {
+      if (!('RangeVar' in item)) continue;
+      columns(walk, item.RangeVar, names, 'statistics');
+      if (computed) whole(walk, item.RangeVar, 'statistics of expressions on');
+    }
+  } else if ('ClusterStmt' in node) {
+    // Rows come out in the order in which they lie.
+    const { relation } = node.ClusterStmt;
+    if (relation) whole(walk, relation, 'sorting');
+    else walk.lost('CLUSTER of all tables');
   } else if ('CreateStmt' in node) {
     for (const item of node.CreateStmt.tableElts ?? []) {
       if ('ColumnDef' in item)

@@ -126,8 +126,8 @@ export const DEFINITIONS: ReadonlyMap<string, Definition> = new Map([
     AlterSubscriptionStmt: 'ALTER SUBSCRIPTION',
   }),
   ...rows(['administer', 'opaque'], 'untraceable', { LoadStmt: 'LOAD' }),
+  ...rows(['administer'], 'untraceable', { AlterSystemStmt: 'ALTER SYSTEM' }),
   ...rows(['administer'], 'fine', {
-    AlterSystemStmt: 'ALTER SYSTEM',
     VacuumStmt: (fields) => (fields['is_vacuumcmd'] === true ? 'VACUUM' : 'ANALYZE'),
     ClusterStmt: 'CLUSTER',
     ReindexStmt: 'REINDEX',

@@ -121,9 +121,11 @@ function constant(node: Node): Value {
   return bsval ? { ...CONSTANT, type: 1560 } : CONSTANT;
 }
 
+const PARAMETER: Value = { ...CONSTANT, long: true };
+
 function parameter(walk: Walk, number: number): Value {
   walk.parameterCount = Math.max(walk.parameterCount, number);
-  return CONSTANT;
+  return PARAMETER;
 }
 
 function columnReference(walk: Walk, reference: ColumnRef, scope: Scope): Value {
@@ -176,12 +178,19 @@ function cast(walk: Walk, { arg, typeName }: TypeCast, scope: Scope): Value {
     const same = type !== 0 && (type === value.type || (type === TEXT && isBuiltinType(value.type)));
     // A literal either fails when the statement is planned, or never.
     const literal = arg !== undefined && 'A_Const' in arg && type !== 0;
-    return { flow: null, type, total: value.total && (same || literal), constant: value.constant, row: null };
+    return {
+      flow: null,
+      type,
+      total: value.total && (same || literal),
+      constant: value.constant,
+      long: value.long === true,
+      row: null,
+    };
   }
   if (!isText(type) || type === 18 || !(isBuiltinType(value.type) || textRow(value.row))) {
     walk.refuseFlow(flow, 'a cast that can fail');
   }
-  return derived(flow.column, flow.weight * 2, type);
+  return derived(flow.column, flow.weight * 2, type, flow.plain);
 }
 
 /** A row whose protected attributes are of built-in types: its text can always be made. */
@@ -229,11 +238,15 @@ function unified(walk: Walk, values: readonly Value[], what: string): Value {
   const type = commonType(values);
   const total = values.every((value) => value.total);
   if (flow === null) return clear(type, total);
-  const converted = values.some((a) => values.some((b) => !compatible(a.type, b.type)));
-  if (converted) walk.refuseFlow(flow, `${what} with values of different types`);
+  if (!oneType(values, type)) walk.refuseFlow(flow, `${what} with values of different types`);
   let weight = 0;
   for (const value of values) weight += value.flow?.weight ?? 0;
   return { ...derived(flow.column, weight, type), total };
+}
+
+/** Whether the values come to their common type without a conversion that can fail. */
+export function oneType(values: readonly { readonly type: number }[], type: number): boolean {
+  return type !== 0 && values.every((value) => compatible(value.type, type));
 }
 
 export function commonType(values: readonly { readonly type: number }[]): number {

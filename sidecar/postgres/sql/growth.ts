@@ -4,11 +4,13 @@ import type { Walk } from './walk.ts';
 
 /** How many times as long as a protected value a result may be. */
 const MAX_WEIGHT = 256;
+/** The same where its length would tell what is in it. */
+const MAX_COMPUTED_WEIGHT = 36;
 
 /** Types whose values are always short: bool, integers, floats, oid, dates, times, uuid. */
 const SHORT = new Set([16, 18, 19, 20, 21, 23, 26, 700, 701, 1082, 1083, 1114, 1184, 1186, 1266, 2950]);
 
-const short = (value: Value): boolean => value.constant || SHORT.has(value.type);
+const short = (value: Value): boolean => (value.constant && value.long !== true) || SHORT.has(value.type);
 
 /**
  * A result that holds all of the values. Beside a value that the client can make as long as it likes, only the length
@@ -28,8 +30,9 @@ export function grow(
   weight *= factor;
   const computed = values.some((value) => value.flow?.plain === false);
   const long = values.some((value) => value.flow === null && !short(value));
-  if (weight > MAX_WEIGHT) walk.refuseFlow(flow, `${what}, too many times over`);
+  if (weight > (computed ? MAX_COMPUTED_WEIGHT : MAX_WEIGHT))
+    walk.refuseFlow(flow, `${what}, too many times over`);
   else if (computed && long)
     walk.refuseFlow(flow, `${what} beside a value of any length, after another function`);
-  return derived(flow.column, weight, type);
+  return derived(flow.column, weight, type, !computed);
 }

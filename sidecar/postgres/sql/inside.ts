@@ -78,7 +78,8 @@ export function visit(walk: Walk, key: string, child: unknown, scope: Scope, cla
     else castType(walk, child as TypeName);
   } else if ('relname' in child) {
     // Only a relation's name has this field.
-    useRelation(walk, child as RangeVar, walk.defining);
+    const variable: RangeVar = child as object;
+    useRelation(walk, variable, walk.defining);
   } else {
     seen(walk, child);
     for (const [name, value] of Object.entries(child)) visit(walk, name, value, scope, clause);

@@ -18,6 +18,8 @@ import {
 import type { Walk } from './walk.ts';
 import { grow } from './growth.ts';
 
+/** Their right side is a key: an untyped literal is a text. */
+const FIELD_OF = new Set(['->', '->>']);
 const COMPARISONS = new Set(['=', '<>', '!=', '<', '<=', '>', '>=']);
 
 export function operation(walk: Walk, node: A_Expr, scope: Scope): Value {
@@ -81,8 +83,8 @@ function asType(value: Value, other: Value): number {
 
 function binary(walk: Walk, name: string, left: Value | undefined, right: Value | undefined): Value {
   if (left === undefined || right === undefined) return failing(walk, [left, right], name);
-  const total =
-    left.row === null && right.row === null && totalOperator(name, asType(left, right), asType(right, left));
+  const rightType = FIELD_OF.has(name) ? right.type : asType(right, left);
+  const total = left.row === null && right.row === null && totalOperator(name, asType(left, right), rightType);
   const type = COMPARISONS.has(name) ? BOOL : resultType(name, left.type, right.type);
   const flow = firstFlow([left, right]);
   if (flow === null) return clear(type, total && left.total && right.total);

@@ -13,5 +13,7 @@ declare module 'libpg-query/wasm/libpg-query.js' {
     UTF8ToString(pointer: number): string;
     getValue(pointer: number, type: 'i32'): number;
   }
+  // The module is CommonJS, with nothing but a default.
+  // eslint-disable-next-line import-x/no-default-export
   export default function load(): Promise<PgQuery>;
 }

@@ -65,10 +65,15 @@ const EVENTS = { write: ['INSERT', 'UPDATE'], delete: ['DELETE', 'TRUNCATE'] } a
 /** Rules, policies and triggers run with the statement. */
 export function noteCode(walk: Walk, relation: Relation, access: Access): void {
   if (access === 'ddl' || access === 'privilege') return;
+  if (access !== 'read' && relation.schema === 'pg_catalog') {
+    walk.effect('administer');
+    walk.opaque('a change of the catalog itself');
+  }
   const name = relationName(relation);
   if (relation.rules) walk.opaque(`a rule of ${name}`);
   if (relation.rowSecurity) walk.opaque(`a row security policy of ${name}`);
   if (access === 'read') return;
+  if (relation.runsCodeOnWrite === true && access === 'write') walk.opaque(`the defaults or checks of ${name}`);
   const events: readonly string[] = EVENTS[access];
   if (relation.triggers.some((event) => events.includes(event))) walk.opaque(`a trigger of ${name}`);
 }
@@ -82,7 +87,7 @@ function touchDescendants(walk: Walk, relation: Relation, access: Access): void 
 
 /** Ways by which values come out other than by the columns. */
 function closeChannels(walk: Walk, relation: Relation, columns: ProtectedColumns): void {
-  if (!walk.definition && valueCarryingRelation(relation.schema, relation.name)) {
+  if (valueCarryingRelation(relation.schema, relation.name)) {
     walk.refuse(
       `${relationName(relation)} gives out values that may be protected`,
       'select from the tables themselves',

@@ -45,7 +45,7 @@ export function orderBy(walk: Walk, nodes: readonly Node[], scope: Scope, output
   }
 }
 
-/** GROUP BY and DISTINCT ON: an ordinal, else an input column, else an output's name, else an expression. */
+/** GROUP BY and DISTINCT ON: an ordinal, an input column, an output's name, or an expression. */
 export function groupBy(
   walk: Walk,
   nodes: readonly Node[],
@@ -58,8 +58,9 @@ export function groupBy(
     else if ('RowExpr' in node) groupBy(walk, node.RowExpr.args ?? [], scope, outputs, clause);
     else if (!byOrdinal(walk, node, outputs, clause)) {
       const name = bareName(node);
-      const input = name === null || hasColumn(scope, name);
-      if (input || !byName(walk, node, outputs, clause)) condition(walk, node, scope, clause);
+      // Which of both is meant depends on the clause: neither may be protected.
+      const isOutput = byName(walk, node, outputs, clause);
+      if (!isOutput || (name !== null && hasColumn(scope, name))) condition(walk, node, scope, clause);
     }
   }
 }

@@ -1,14 +1,14 @@
 /** SELECT, VALUES, set operations and WITH: what a query gives out, and under what conditions. */
 import type { Node, ResTarget, SelectStmt } from '@pgsql/types';
 import { commonTables } from './common-table.ts';
-import { commonType, condition, expression, starOf, unknown } from './expression.ts';
+import { commonType, condition, expression, oneType, starOf, unknown } from './expression.ts';
 import { fromClause } from './from.ts';
 import { tagOf } from './node.ts';
 import { outputName } from './output-name.ts';
 import { restricts } from './restriction.ts';
 import { groupBy, orderBy, windowDefinition } from './select-clause.ts';
 import { type Scope, childScope, mark } from './scope.ts';
-import { type Flow, type Output, compatible, eitherFlow, firstFlow } from './value.ts';
+import { type Flow, type Output, eitherFlow, firstFlow } from './value.ts';
 import type { Walk } from './walk.ts';
 
 export interface Result {
@@ -152,13 +152,7 @@ export function united(walk: Walk, name: string, all: readonly Output[], what: s
   let flow: Flow | null = null;
   for (const output of all) flow = eitherFlow(flow, output.flow);
   const type = commonType(all);
-  if (
-    flow &&
-    all.some((a) => all.some((b) => !compatible(a.type, b.type)) && (a.type === 0 || all.length > 1))
-  ) {
-    const same = all.every((a) => a.flow !== null && a.flow.column === flow?.column);
-    if (!same) walk.refuseFlow(flow, `${what} with values of different types`);
-  }
+  if (flow && !oneType(all, type)) walk.refuseFlow(flow, `${what} with values of different types`);
   const row = all.every((output) => output.row === all[0]?.row) ? (all[0]?.row ?? null) : null;
   return { name, flow, type, total: all.every(({ total }) => total), row };
 }

@@ -7,7 +7,7 @@ export interface Flow {
   readonly mask: FieldMask;
   /** A protected column that it comes from, for messages: `schema.table.column`. */
   readonly column: string;
-  /** The very value of the column (or a row of such), not something computed from it. */
+  /** It holds the very values of columns: its length tells no more than theirs. */
   readonly plain: boolean;
   /** At most how many times as long as the protected values it may be. */
   readonly weight: number;
@@ -29,8 +29,10 @@ export interface Value {
   readonly type: number;
   /** Computing it can neither fail nor do anything else: whether it is computed at all tells nothing. */
   readonly total: boolean;
-  /** A literal or parameter, whose size is bounded by what the client sends. */
+  /** A literal or parameter. */
   readonly constant: boolean;
+  /** A parameter, which may be longer than any literal. */
+  readonly long?: boolean;
   /** Of a row value: its attributes. */
   readonly row: readonly Output[] | null;
 }
@@ -65,14 +67,9 @@ export const clear = (type: number, total: boolean): Value => ({
   row: null,
 });
 
-export function derived(column: string, weight: number, type: number): Value {
-  return {
-    flow: { mask: REDACTED, column, plain: false, weight },
-    type,
-    total: true,
-    constant: false,
-    row: null,
-  };
+export function derived(column: string, weight: number, type: number, plain = false): Value {
+  const flow = { mask: REDACTED, column, plain, weight };
+  return { flow, type, total: true, constant: false, row: null };
 }
 
 export function firstFlow(values: readonly { readonly flow: Flow | null }[]): Flow | null {
