@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { bundlePath, ensureBundle } from '../e2e/bundle.ts';
+import { bundlePath, ensureBundle, root } from '../e2e/bundle.ts';
+import { missingLines } from '../e2e/docs-page.ts';
 import { CLIENTS, hasPsql } from './demo/agent.ts';
 
 const execute = promisify(execFile);
@@ -68,7 +69,23 @@ for (const client of CLIENTS) {
     assert.match(demo.text(), /Every step gave what it should/);
     assert.doesNotMatch(demo.text(), /\x1b/, 'colour without a terminal');
     assert.deepEqual(await demo.left(), []);
+    if (client === 'psql')
+      assert.deepEqual(missingLines(masked(await pictureOfReadme()), masked(demo.text())), []);
   });
+}
+
+/** The first thing that a newcomer sees. */
+async function pictureOfReadme(): Promise<string> {
+  const [, picture = ''] = /```text\n(.*?)```/s.exec(await readFile(join(root, 'README.md'), 'utf8')) ?? [];
+  assert.match(picture, /DROP TABLE/);
+  return picture;
+}
+
+/** Without what differs from run to run. */
+function masked(text: string): string {
+  return text
+    .replaceAll(/shop-db-[0-9a-z]{6}/g, 'shop-db-NAME')
+    .replaceAll(/[0-9]{8}t[0-9]{6}z-[0-9a-f]{32}/g, 'SESSION');
 }
 
 /** The command that it prints for a person, run as it stands. */

@@ -64,6 +64,7 @@ async function demo(options: DemoOptions): Promise<void> {
   } finally {
     for (const close of closing.reverse()) await close().catch(() => undefined);
     for (const signal of signals) process.off(signal, stop);
+    if (stopped.signal.aborted) process.stderr.write('\nStopped. Nothing of it is left on this machine.\n');
   }
 }
 

@@ -76,7 +76,7 @@ export function missingLines(wanted: string, printed: string): readonly string[]
   return wanted
     .split('\n')
     .map((line) => line.trimEnd())
-    .filter((line) => line !== '' && !lines.some((one) => matches(line, one)));
+    .filter((line) => !['', '…'].includes(line.trim()) && !lines.some((one) => matches(line, one)));
 }
 
 function matches(wanted: string, line: string): boolean {
