@@ -65,9 +65,17 @@ describe('what the analysis lets through does not depend on protected values', (
       databases.push(client);
     }
     // Values that differ in length, order, first letter, nullness and as numbers.
-    await databases[0]?.query(SCHEMA((row) => `'4${row}11-SECRET-A'`, (row) => String(row * 10)));
+    await databases[0]?.query(
+      SCHEMA(
+        (row) => `'4${row}11-SECRET-A'`,
+        (row) => String(row * 10),
+      ),
+    );
     await databases[1]?.query(
-      SCHEMA((row) => (row === 2 ? 'NULL::text' : `'${'95318'.slice(row)}0SECRET-BBBBB'`), (row) => (row === 3 ? '0' : String(100 - row))),
+      SCHEMA(
+        (row) => (row === 2 ? 'NULL::text' : `'${'95318'.slice(row)}0SECRET-BBBBB'`),
+        (row) => (row === 3 ? '0' : String(100 - row)),
+      ),
     );
     for (const client of databases) await client.query("SET statement_timeout = '2s'");
     const connection = await queryConnection(server, 'postgres', 'one');
@@ -101,7 +109,11 @@ describe('what the analysis lets through does not depend on protected values', (
       const asText = { getTypeParser: () => (value: string) => value };
       const result = await client.query({ text, rowMode: 'array', types: asText });
       // Array mode and a parser that keeps text.
-      return { error: null, fields: result.fields.map(({ name }) => name), rows: result.rows as (string | null)[][] };
+      return {
+        error: null,
+        fields: result.fields.map(({ name }) => name),
+        rows: result.rows as (string | null)[][],
+      };
     } catch (error) {
       // node-postgres' error has SQLSTATE as its code.
       return { error: (error as { code?: string }).code ?? String(error), fields: [], rows: [] };
@@ -111,14 +123,19 @@ describe('what the analysis lets through does not depend on protected values', (
   }
 
   const shown = (seen: Seen, fields: readonly FieldMask[] | null) =>
-    seen.rows.map((row) => row.map((value, index) => (fields === null ? value : masked(value, fields[index], row))));
+    seen.rows.map((row) =>
+      row.map((value, index) => (fields === null ? value : masked(value, fields[index], row))),
+    );
 
   /** A composite's text is compared with its protected attributes away: no value here has a comma. */
   function masked(value: string | null, field: FieldMask | undefined, row: readonly unknown[]): unknown {
     if (field === undefined) throw new Error(`no mask for a field of ${row.length}`);
     if (field.kind === 'clear') return value;
-    if (field.kind !== 'composite') return '#';
-    return value?.split(',').map((part, index) => (field.fields[index]?.kind === 'clear' ? part : '#'));
+    if (field.kind !== 'composite' || value === null) return '#';
+    const parts = value.split(',');
+    // A row within a row has its attributes in one.
+    if (parts.length !== field.fields.length) return '#';
+    return parts.map((part, index) => (field.fields[index]?.kind === 'clear' ? part : '#'));
   }
 
   async function check(text: string): Promise<Statement['masks']['kind'] | 'unparseable' | 'failed'> {
@@ -130,7 +147,8 @@ describe('what the analysis lets through does not depend on protected values', (
     const [one, two] = await Promise.all(databases.map((client) => run(client, text)));
     assert.ok(one && two);
     assert.equal(one.error, two.error, `the error tells: ${text}`);
-    if (fields && one.error === null) assert.equal(fields.length, one.fields.length, `another number of fields: ${text}`);
+    if (fields && one.error === null)
+      assert.equal(fields.length, one.fields.length, `another number of fields: ${text}`);
     assert.deepEqual(shown(one, fields), shown(two, fields), `the rows tell: ${text}`);
     return one.error === null ? masks.kind : 'failed';
   }
@@ -146,10 +164,14 @@ describe('what the analysis lets through does not depend on protected values', (
         const kind = await check(text);
         kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
       }),
-      { numRuns: Number(process.env['FUZZ_RUNS'] ?? 4000), interruptAfterTimeLimit: Number(process.env['FUZZ_TIME'] ?? 6000) },
+      {
+        numRuns: Number(process.env['FUZZ_RUNS'] ?? 4000),
+        interruptAfterTimeLimit: Number(process.env['FUZZ_TIME'] ?? 6000),
+      },
     );
     if (process.env['FUZZ_RUNS']) console.log(kinds);
     // The generator must reach what it is for.
-    for (const kind of ['clear', 'columns', 'refused']) assert.ok((kinds.get(kind) ?? 0) > 10, JSON.stringify([...kinds]));
+    for (const kind of ['clear', 'columns', 'refused'])
+      assert.ok((kinds.get(kind) ?? 0) > 10, JSON.stringify([...kinds]));
   });
 });

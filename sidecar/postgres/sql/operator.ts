@@ -84,7 +84,8 @@ function asType(value: Value, other: Value): number {
 function binary(walk: Walk, name: string, left: Value | undefined, right: Value | undefined): Value {
   if (left === undefined || right === undefined) return failing(walk, [left, right], name);
   const rightType = FIELD_OF.has(name) ? right.type : asType(right, left);
-  const total = left.row === null && right.row === null && totalOperator(name, asType(left, right), rightType);
+  const total =
+    left.row === null && right.row === null && totalOperator(name, asType(left, right), rightType);
   const type = COMPARISONS.has(name) ? BOOL : resultType(name, left.type, right.type);
   const flow = firstFlow([left, right]);
   if (flow === null) return clear(type, total && left.total && right.total);

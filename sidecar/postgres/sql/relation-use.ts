@@ -73,7 +73,8 @@ export function noteCode(walk: Walk, relation: Relation, access: Access): void {
   if (relation.rules) walk.opaque(`a rule of ${name}`);
   if (relation.rowSecurity) walk.opaque(`a row security policy of ${name}`);
   if (access === 'read') return;
-  if (relation.runsCodeOnWrite === true && access === 'write') walk.opaque(`the defaults or checks of ${name}`);
+  if (relation.runsCodeOnWrite === true && access === 'write')
+    walk.opaque(`the defaults or checks of ${name}`);
   const events: readonly string[] = EVENTS[access];
   if (relation.triggers.some((event) => events.includes(event))) walk.opaque(`a trigger of ${name}`);
 }

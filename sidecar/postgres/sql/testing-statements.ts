@@ -66,10 +66,93 @@ export const STATEMENTS: readonly string[] = [
 ];
 
 const TABLES = ['customers', 'orders', 'accounts', 'people', 'cards', 'totals', 'people_us'] as const;
-const COLUMNS = ['id', 'name', 'card', 'n', 'secret', 'note', 'total', 'iban', 'phone', 'number', 'initial', 'created', 'customer_id'] as const;
-const LITERALS = ['1', '0', '3', "'x'", "'4'", "'411-SECRET-A'", 'NULL', 'true', '2.5', "''", "'5'::int", 'current_date'] as const;
-const FUNCTIONS = ['upper', 'lower', 'length', 'md5', 'left', 'right', 'concat', 'to_json', 'to_jsonb', 'max', 'min', 'count', 'sum', 'string_agg', 'array_agg', 'json_agg', 'row_to_json', 'abs', 'sqrt', 'ascii', 'chr', 'substr', 'split_part', 'quote_literal', 'json_build_object', 'num_nulls', 'pg_typeof', 'array_to_string', 'reverse', 'to_hex', 'sign', 'bool_and', 'any_value', 'concat_ws', 'btrim', 'octet_length', 'generate_series', 'unnest'] as const;
-const OPERATORS = ['||', '=', '<', '>', '<>', '+', '-', '*', '/', '%', '->', '->>', 'LIKE', 'IS DISTINCT FROM', 'AND', 'OR'] as const;
+const COLUMNS = [
+  'id',
+  'name',
+  'card',
+  'n',
+  'secret',
+  'note',
+  'total',
+  'iban',
+  'phone',
+  'number',
+  'initial',
+  'created',
+  'customer_id',
+] as const;
+const LITERALS = [
+  '1',
+  '0',
+  '3',
+  "'x'",
+  "'4'",
+  "'411-SECRET-A'",
+  'NULL',
+  'true',
+  '2.5',
+  "''",
+  "'5'::int",
+  'current_date',
+] as const;
+const FUNCTIONS = [
+  'upper',
+  'lower',
+  'length',
+  'md5',
+  'left',
+  'right',
+  'concat',
+  'to_json',
+  'to_jsonb',
+  'max',
+  'min',
+  'count',
+  'sum',
+  'string_agg',
+  'array_agg',
+  'json_agg',
+  'row_to_json',
+  'abs',
+  'sqrt',
+  'ascii',
+  'chr',
+  'substr',
+  'split_part',
+  'quote_literal',
+  'json_build_object',
+  'num_nulls',
+  'pg_typeof',
+  'array_to_string',
+  'reverse',
+  'to_hex',
+  'sign',
+  'bool_and',
+  'any_value',
+  'concat_ws',
+  'btrim',
+  'octet_length',
+  'generate_series',
+  'unnest',
+] as const;
+const OPERATORS = [
+  '||',
+  '=',
+  '<',
+  '>',
+  '<>',
+  '+',
+  '-',
+  '*',
+  '/',
+  '%',
+  '->',
+  '->>',
+  'LIKE',
+  'IS DISTINCT FROM',
+  'AND',
+  'OR',
+] as const;
 const CASTS = ['text', 'int', 'numeric', 'date', 'varchar(3)', 'jsonb', 'bool', 'regclass'] as const;
 
 const pick = <T extends string>(values: readonly T[]) => fc.constantFrom(...values);
@@ -85,52 +168,127 @@ const { expression, query } = fc.letrec<Fragments>((tie) => ({
     { weight: 6, arbitrary: column() },
     { weight: 2, arbitrary: pick(LITERALS) },
     { weight: 4, arbitrary: call(tie('expression')) },
-    { weight: 3, arbitrary: fc.tuple(tie('expression'), pick(OPERATORS), tie('expression')).map(([a, op, b]) => `(${a} ${op} ${b})`) },
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(tie('expression'), pick(OPERATORS), tie('expression'))
+        .map(([a, op, b]) => `(${a} ${op} ${b})`),
+    },
     { weight: 2, arbitrary: fc.tuple(tie('expression'), pick(CASTS)).map(([a, type]) => `(${a})::${type}`) },
-    { weight: 1, arbitrary: fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `coalesce(${a}, ${b})`) },
-    { weight: 1, arbitrary: fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `nullif(${a}, ${b})`) },
-    { weight: 1, arbitrary: fc.tuple(tie('expression'), tie('expression'), tie('expression')).map(([a, b, c]) => `CASE WHEN ${a} THEN ${b} ELSE ${c} END`) },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `coalesce(${a}, ${b})`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `nullif(${a}, ${b})`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(tie('expression'), tie('expression'), tie('expression'))
+        .map(([a, b, c]) => `CASE WHEN ${a} THEN ${b} ELSE ${c} END`),
+    },
     { weight: 1, arbitrary: tie('expression').map((a) => `(${a}) IS NULL`) },
     { weight: 1, arbitrary: tie('query').map((text) => `(${text} LIMIT 1)`) },
     { weight: 1, arbitrary: tie('query').map((text) => `EXISTS (${text})`) },
     { weight: 1, arbitrary: tie('query').map((text) => `ARRAY(${text})`) },
-    { weight: 1, arbitrary: fc.tuple(tie('expression'), tie('query')).map(([a, text]) => `${a} IN (${text})`) },
-    { weight: 1, arbitrary: fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `ARRAY[${a}, ${b}]`) },
-    { weight: 1, arbitrary: fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `ROW(${a}, ${b})`) },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(tie('expression'), tie('query')).map(([a, text]) => `${a} IN (${text})`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `ARRAY[${a}, ${b}]`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(tie('expression'), tie('expression')).map(([a, b]) => `ROW(${a}, ${b})`),
+    },
     { weight: 1, arbitrary: pick(['t', 'u', 't.*', '(t).card', '(t).id', 't.ctid']) },
   ),
   query: fc.oneof(
     { maxDepth: 3, depthSize: 'small' },
     { weight: 6, arbitrary: select(tie('expression'), tie('query')) },
-    { weight: 1, arbitrary: fc.tuple(tie('query'), pick(['UNION ALL', 'UNION', 'EXCEPT', 'INTERSECT ALL']), tie('query')).map(([a, op, b]) => `(${a}) ${op} (${b})`) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(tie('query'), pick(['UNION ALL', 'UNION', 'EXCEPT', 'INTERSECT ALL']), tie('query'))
+        .map(([a, op, b]) => `(${a}) ${op} (${b})`),
+    },
     { weight: 1, arbitrary: tie('query').map((text) => `SELECT * FROM (${text}) t`) },
-    { weight: 1, arbitrary: fc.tuple(tie('query'), tie('query')).map(([a, b]) => `WITH orders AS (${a}) ${b.startsWith('(') ? 'SELECT * FROM orders t' : b}`) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(tie('query'), tie('query'))
+        .map(([a, b]) => `WITH orders AS (${a}) ${b.startsWith('(') ? 'SELECT * FROM orders t' : b}`),
+    },
   ),
 }));
 
 function column() {
-  return fc.oneof({ weight: 3, arbitrary: pick(COLUMNS) }, { weight: 1, arbitrary: pick(COLUMNS).map((name) => `t.${name}`) });
+  return fc.oneof(
+    { weight: 3, arbitrary: pick(COLUMNS) },
+    { weight: 1, arbitrary: pick(COLUMNS).map((name) => `t.${name}`) },
+  );
 }
 
 function call(argument: fc.Arbitrary<string>) {
   return fc.oneof(
     { weight: 3, arbitrary: fc.tuple(pick(FUNCTIONS), argument).map(([name, a]) => `${name}(${a})`) },
-    { weight: 2, arbitrary: fc.tuple(pick(FUNCTIONS), argument, argument).map(([name, a, b]) => `${name}(${a}, ${b})`) },
-    { weight: 1, arbitrary: fc.tuple(pick(FUNCTIONS), argument, argument).map(([name, a, b]) => `${name}(${a}) OVER (ORDER BY ${b})`) },
-    { weight: 1, arbitrary: fc.tuple(pick(FUNCTIONS), argument, argument).map(([name, a, b]) => `${name}(${a} ORDER BY ${b})`) },
-    { weight: 1, arbitrary: fc.tuple(pick(FUNCTIONS), argument, argument).map(([name, a, b]) => `${name}(${a}) FILTER (WHERE ${b})`) },
+    {
+      weight: 2,
+      arbitrary: fc.tuple(pick(FUNCTIONS), argument, argument).map(([name, a, b]) => `${name}(${a}, ${b})`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(pick(FUNCTIONS), argument, argument)
+        .map(([name, a, b]) => `${name}(${a}) OVER (ORDER BY ${b})`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(pick(FUNCTIONS), argument, argument)
+        .map(([name, a, b]) => `${name}(${a} ORDER BY ${b})`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(pick(FUNCTIONS), argument, argument)
+        .map(([name, a, b]) => `${name}(${a}) FILTER (WHERE ${b})`),
+    },
   );
 }
 
 function from(value: fc.Arbitrary<string>, text: fc.Arbitrary<string>) {
   return fc.oneof(
     { weight: 6, arbitrary: pick(TABLES).map((name) => `${name} t`) },
-    { weight: 2, arbitrary: fc.tuple(pick(TABLES), pick(TABLES), value).map(([a, b, on]) => `${a} t JOIN ${b} u ON ${on}`) },
-    { weight: 1, arbitrary: fc.tuple(pick(TABLES), pick(TABLES), pick(COLUMNS)).map(([a, b, name]) => `${a} t LEFT JOIN ${b} u USING (${name})`) },
-    { weight: 1, arbitrary: fc.tuple(pick(TABLES), pick(TABLES)).map(([a, b]) => `${a} t NATURAL JOIN ${b} u`) },
+    {
+      weight: 2,
+      arbitrary: fc
+        .tuple(pick(TABLES), pick(TABLES), value)
+        .map(([a, b, on]) => `${a} t JOIN ${b} u ON ${on}`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(pick(TABLES), pick(TABLES), pick(COLUMNS))
+        .map(([a, b, name]) => `${a} t LEFT JOIN ${b} u USING (${name})`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(pick(TABLES), pick(TABLES)).map(([a, b]) => `${a} t NATURAL JOIN ${b} u`),
+    },
     { weight: 1, arbitrary: text.map((inner) => `(${inner}) t`) },
-    { weight: 1, arbitrary: fc.tuple(pick(TABLES), text).map(([a, inner]) => `${a} t, LATERAL (${inner}) u`) },
-    { weight: 1, arbitrary: fc.tuple(pick(TABLES), value).map(([a, inner]) => `${a} t, generate_series(1, ${inner}) u`) },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(pick(TABLES), text).map(([a, inner]) => `${a} t, LATERAL (${inner}) u`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(pick(TABLES), value).map(([a, inner]) => `${a} t, generate_series(1, ${inner}) u`),
+    },
   );
 }
 
@@ -140,18 +298,241 @@ function optional(clause: string, value: fc.Arbitrary<string>) {
 }
 
 function select(value: fc.Arbitrary<string>, text: fc.Arbitrary<string>) {
-  const target = fc.oneof({ weight: 5, arbitrary: value }, { weight: 1, arbitrary: pick(['*', 't.*']) }, { weight: 2, arbitrary: fc.tuple(value, pick(COLUMNS)).map(([a, name]) => `${a} AS ${name}`) });
+  const target = fc.oneof(
+    { weight: 5, arbitrary: value },
+    { weight: 1, arbitrary: pick(['*', 't.*']) },
+    { weight: 2, arbitrary: fc.tuple(value, pick(COLUMNS)).map(([a, name]) => `${a} AS ${name}`) },
+  );
   const key = fc.oneof(pick(['1', '2']), value);
   return fc
-    .tuple(pick(['', '', '', '', 'DISTINCT ', 'DISTINCT ON (id) ']), fc.array(target, { minLength: 1, maxLength: 3 }), from(value, text), optional('WHERE', value), optional('GROUP BY', key), optional('ORDER BY', key))
-    .map(([distinct, targets, source, where, group, order]) => `SELECT ${distinct}${targets.join(', ')} FROM ${source}${where}${group}${order}`);
+    .tuple(
+      pick(['', '', '', '', 'DISTINCT ', 'DISTINCT ON (id) ']),
+      fc.array(target, { minLength: 1, maxLength: 3 }),
+      from(value, text),
+      optional('WHERE', value),
+      optional('GROUP BY', key),
+      optional('ORDER BY', key),
+    )
+    .map(
+      ([distinct, targets, source, where, group, order]) =>
+        `SELECT ${distinct}${targets.join(', ')} FROM ${source}${where}${group}${order}`,
+    );
 }
 
 const change = fc.oneof(
-  fc.tuple(pick(TABLES), pick(COLUMNS), expression, expression, expression).map(([table, name, value, where, back]) => `UPDATE ${table} t SET ${name} = ${value} WHERE ${where} RETURNING ${back}`),
-  fc.tuple(pick(TABLES), expression, expression).map(([table, where, back]) => `DELETE FROM ${table} t WHERE ${where} RETURNING ${back}`),
-  fc.tuple(pick(TABLES), pick(COLUMNS), expression, pick(['', ' ON CONFLICT DO NOTHING', ' ON CONFLICT (id) DO NOTHING'])).map(([table, name, value, conflict]) => `INSERT INTO ${table} AS t (id, ${name}) VALUES (8, ${value})${conflict} RETURNING *`),
+  fc
+    .tuple(pick(TABLES), pick(COLUMNS), expression, expression, expression)
+    .map(
+      ([table, name, value, where, back]) =>
+        `UPDATE ${table} t SET ${name} = ${value} WHERE ${where} RETURNING ${back}`,
+    ),
+  fc
+    .tuple(pick(TABLES), expression, expression)
+    .map(([table, where, back]) => `DELETE FROM ${table} t WHERE ${where} RETURNING ${back}`),
+  fc
+    .tuple(
+      pick(TABLES),
+      pick(COLUMNS),
+      expression,
+      pick(['', ' ON CONFLICT DO NOTHING', ' ON CONFLICT (id) DO NOTHING']),
+    )
+    .map(
+      ([table, name, value, conflict]) =>
+        `INSERT INTO ${table} AS t (id, ${name}) VALUES (8, ${value})${conflict} RETURNING *`,
+    ),
   fc.tuple(pick(TABLES), query).map(([table, text]) => `INSERT INTO ${table} ${text}`),
 );
 
-export const statement: fc.Arbitrary<string> = fc.oneof({ weight: 5, arbitrary: query }, { weight: 1, arbitrary: change });
+/** FROM items, with columns that anyone may see and such that are protected. */
+const SOURCES = [
+  {
+    from: 'customers t',
+    open: ['t.id', 't.name', 't.created'],
+    hidden: ['t.card', 't.n', 't.secret', 't.initial', 't'],
+  },
+  { from: 'cards t', open: ['t.id', 't.name'], hidden: ['t.number', 't'] },
+  { from: 'people t', open: ['t.id', 't.region'], hidden: ['t.phone', 't'] },
+  {
+    from: 'customers t JOIN orders u ON u.customer_id = t.id',
+    open: ['t.id', 'u.note', 'u.total', 'u'],
+    hidden: ['t.card', 't.n', 't', 'initial'],
+  },
+  {
+    from: 'orders u LEFT JOIN customers t USING (id)',
+    open: ['id', 'u.note', 'total'],
+    hidden: ['card', 't.n', 't.secret'],
+  },
+  {
+    from: '(SELECT id, name, upper(card) AS x, n FROM customers) t',
+    open: ['t.id', 't.name'],
+    hidden: ['t.x', 'n', 't'],
+  },
+  {
+    from: '(SELECT id, card AS x FROM customers UNION ALL SELECT id, note FROM orders) t',
+    open: ['id'],
+    hidden: ['x', 't'],
+  },
+  {
+    from: 'orders u, LATERAL (SELECT c.card AS x, c AS y FROM customers c WHERE c.id = u.customer_id) t',
+    open: ['u.id', 'note'],
+    hidden: ['x', 't.y', '(t.y).card', 't'],
+  },
+  {
+    from: '(SELECT c AS t FROM customers c) q',
+    open: ['(t).id', '(t).name'],
+    hidden: ['(t).card', '(t).n', 't', 'q'],
+  },
+  {
+    from: '(customers t JOIN orders u USING (id)) AS j',
+    open: ['j.id', 'j.note'],
+    hidden: ['j.card', 'n', 'j'],
+  },
+] as const;
+
+const TEXT_FUNCTIONS = [
+  'upper',
+  'lower',
+  'md5',
+  'reverse',
+  'length',
+  'concat',
+  'to_json',
+  'quote_literal',
+  'btrim',
+  'initcap',
+  'max',
+  'min',
+  'count',
+  'array_agg',
+  'json_agg',
+  'row_to_json',
+  'pg_typeof',
+  'to_jsonb',
+  'ascii',
+  'any_value',
+  'num_nulls',
+  'sum',
+  'abs',
+] as const;
+const PAIR_FUNCTIONS = [
+  'concat',
+  'concat_ws',
+  'left',
+  'right',
+  'string_agg',
+  'nullif',
+  'coalesce',
+  'greatest',
+  'split_part',
+  'starts_with',
+  'json_build_array',
+  'array_to_string',
+  'lag',
+  'trunc',
+  'btrim',
+] as const;
+
+/** Texts that mostly run: a protected column in one or two places, and the rest in order. */
+const plausible: fc.Arbitrary<string> = pick(SOURCES.map((_, index) => String(index))).chain((index) => {
+  const source = SOURCES[Number(index)] ?? SOURCES[0];
+  const open = fc.constantFrom<string>(...source.open);
+  const hidden = fc.constantFrom<string>(...source.hidden);
+  const other = fc.oneof(open, pick(["'x'", "'4'", '1', 'NULL', "'411-SECRET-A'"]));
+  const wrapped = (inner: fc.Arbitrary<string>) =>
+    fc.oneof(
+      { weight: 4, arbitrary: fc.tuple(pick(TEXT_FUNCTIONS), inner).map(([name, a]) => `${name}(${a})`) },
+      {
+        weight: 3,
+        arbitrary: fc.tuple(pick(PAIR_FUNCTIONS), inner, other).map(([name, a, b]) => `${name}(${a}, ${b})`),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.tuple(pick(PAIR_FUNCTIONS), inner, other).map(([name, a, b]) => `${name}(${b}, ${a})`),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.tuple(inner, pick(OPERATORS), other).map(([a, op, b]) => `(${a} ${op} ${b})`),
+      },
+      { weight: 1, arbitrary: fc.tuple(inner, pick(CASTS)).map(([a, type]) => `(${a})::${type}`) },
+      {
+        weight: 1,
+        arbitrary: fc
+          .tuple(inner, other)
+          .map(([a, b]) => `CASE WHEN ${source.open[0]}::text > '2' THEN ${a} ELSE ${b} END`),
+      },
+      { weight: 1, arbitrary: fc.tuple(inner, other).map(([a, b]) => `ARRAY[${a}, ${b}]`) },
+      { weight: 1, arbitrary: fc.tuple(inner, other).map(([a, b]) => `(ROW(${b}, ${a})).f2`) },
+      {
+        weight: 1,
+        arbitrary: fc.tuple(inner, other).map(([a, b]) => `json_build_object('a', ${a}, 'b', ${b})`),
+      },
+      { weight: 1, arbitrary: inner.map((a) => `(SELECT ${a})`) },
+      { weight: 1, arbitrary: inner.map((a) => `ARRAY(SELECT ${a} FROM orders)`) },
+      { weight: 1, arbitrary: inner.map((a) => `(${a} IS NULL)`) },
+      { weight: 1, arbitrary: inner.map((a) => `first_value(${a}) OVER (ORDER BY ${source.open[0]})`) },
+    );
+  const target = fc.oneof(
+    { weight: 3, arbitrary: hidden },
+    { weight: 2, arbitrary: open },
+    { weight: 1, arbitrary: fc.constant('*') },
+    { weight: 6, arbitrary: wrapped(hidden) },
+    { weight: 4, arbitrary: wrapped(wrapped(hidden)) },
+    { weight: 1, arbitrary: wrapped(open) },
+  );
+  const rarely = (clause: string, key: fc.Arbitrary<string>) =>
+    fc.oneof(
+      { weight: 12, arbitrary: fc.constant('') },
+      { weight: 1, arbitrary: key.map((text) => ` ${clause} ${text}`) },
+    );
+  const text = fc
+    .tuple(
+      fc.array(
+        fc.oneof(
+          { weight: 4, arbitrary: target },
+          {
+            weight: 1,
+            arbitrary: fc
+              .tuple(target, pick(['a', 'name', 'id']))
+              .map(([a, name]) => (a === '*' ? a : `${a} AS ${name}`)),
+          },
+        ),
+        { minLength: 1, maxLength: 3 },
+      ),
+      fc.oneof(
+        { weight: 10, arbitrary: fc.constant('') },
+        { weight: 4, arbitrary: open.map((a) => ` WHERE ${a} IS NOT NULL`) },
+        { weight: 1, arbitrary: wrapped(hidden).map((a) => ` WHERE ${a} IS NOT NULL`) },
+      ),
+      rarely('GROUP BY', open),
+      rarely('ORDER BY', fc.oneof(open, pick(['1', '2', 'a', 'name', 'id']))),
+    )
+    .map(
+      ([targets, where, group, order]) =>
+        `SELECT ${targets.join(', ')} FROM ${source.from}${where}${group}${order}`,
+    );
+  return fc.oneof(
+    { weight: 8, arbitrary: text },
+    { weight: 1, arbitrary: text.map((inner) => `SELECT * FROM (${inner}) z`) },
+    { weight: 1, arbitrary: text.map((inner) => `WITH z AS MATERIALIZED (${inner}) SELECT z, z.* FROM z`) },
+    { weight: 1, arbitrary: fc.tuple(text, text).map(([a, b]) => `(${a}) UNION ALL (${b})`) },
+    { weight: 1, arbitrary: text.map((inner) => `SELECT count(*), json_agg(z) FROM (${inner}) z`) },
+    {
+      weight: 1,
+      arbitrary: text.map(
+        (inner) => `INSERT INTO orders (id, note) SELECT 99, 'x' FROM (${inner}) z LIMIT 1 RETURNING *`,
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: target.map(
+        (a) => `UPDATE customers t SET name = 'y' WHERE t.id = 2 RETURNING ${a.replaceAll('u.', 't.')}`,
+      ),
+    },
+  );
+});
+
+export const statement: fc.Arbitrary<string> = fc.oneof(
+  { weight: 8, arbitrary: plausible },
+  { weight: 2, arbitrary: query },
+  { weight: 1, arbitrary: change },
+);
