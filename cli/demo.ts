@@ -55,7 +55,10 @@ async function demo(options: DemoOptions): Promise<void> {
   const signals = Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]; // keys of a literal
   for (const signal of signals) process.on(signal, stop);
   // A reader that went away, as of `| head`: there is nobody to play to.
-  process.stdout.on('error', () => stopped.abort());
+  process.stdout.on('error', () => {
+    process.exitCode ??= 1;
+    stopped.abort();
+  });
   const closing: (() => Promise<void>)[] = [];
   try {
     await play(options, stopped.signal, closing);
@@ -145,7 +148,7 @@ async function introduce(stage: Stage, client: ClientName, port: number): Promis
   stage.note(
     "The agent has the sidecar's address and no password: sidewarden alone signs in to the database.",
   );
-  await stage.pause(1.8);
+  await stage.pause(1.2);
 }
 
 function conclude(stage: Stage, began: number): void {

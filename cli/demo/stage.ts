@@ -43,7 +43,7 @@ export class Stage {
     this.line();
     this.line(paint('bold', `${this.#step}. ${title}`));
     this.line(paint('dim', `   ${why}`));
-    await this.pause(0.9);
+    await this.pause(0.7);
   }
 
   /** What a part types. */
@@ -51,7 +51,7 @@ export class Stage {
     const [first = '', ...rest] = text.split('\n');
     this.#put(part, '▸', first, 'bold');
     for (const line of rest) this.#put(part, ' ', line, 'bold');
-    await this.pause(0.6);
+    await this.pause(0.4);
   }
 
   /** What a part gets to see. */

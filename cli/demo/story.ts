@@ -35,7 +35,7 @@ const CHANGING = 'ALTER TABLE orders ADD COLUMN shipped_at timestamptz;';
 const WORKING = `UPDATE orders SET status = 'shipped' WHERE id = 17;`;
 
 /** How long the person of the story takes to decide, in seconds. */
-const THINKING = 2.5;
+const THINKING = 1.8;
 
 export class Story {
   readonly #parts: StoryParts;
@@ -72,7 +72,7 @@ export class Story {
     const first = this.#parts.customers.find(({ country }) => country === 'NO');
     if (first !== undefined)
       stage.note(`In the database, row ${first.id} has ${first.email} and ${first.card}.`);
-    await stage.pause(1.6);
+    await stage.pause(1);
   }
 
   async #guesses(): Promise<void> {
@@ -83,7 +83,7 @@ export class Story {
     );
     const lines = await this.#asks(GUESSING);
     expect(lines, /^ERROR: /u, 'an error');
-    await stage.pause(1.6);
+    await stage.pause(1);
   }
 
   async #drops(): Promise<void> {
@@ -97,7 +97,7 @@ export class Story {
     expect(lines, /^DETAIL: .*no-drops/u, "the rule's name");
     expect(lines, /^HINT: .*Rename/u, "the rule's hint");
     await this.#database('select count(*)::int as count from customers', 'count', 2_000);
-    await stage.pause(1.6);
+    await stage.pause(1);
   }
 
   async #changes(): Promise<void> {
@@ -126,7 +126,7 @@ export class Story {
     expect(lines, /^ALTER TABLE$/u, 'the altered table');
     // A person may have approved another text.
     if (!interactive) await this.#hasColumn(1);
-    await stage.pause(1.2);
+    await stage.pause(1);
   }
 
   #askPerson(approval: string): void {
@@ -141,7 +141,7 @@ export class Story {
 
   async #approve(approval: string): Promise<void> {
     const { stage, state } = this.#parts;
-    await stage.pause(0.8);
+    await stage.pause(0.5);
     const { lines } = await this.#runs('approver', ['approvals', 'list'], `--state ${state}`);
     expect(lines, new RegExp(`^${approval} `, 'u'), 'the approval in the list');
     await stage.pause(THINKING);
@@ -173,7 +173,7 @@ export class Story {
       /^clean/u,
     );
     if (code !== 0) throw new StoryError(`the recording is not clean:\n${lines.join('\n')}`);
-    await stage.pause(1.2);
+    await stage.pause(1);
   }
 
   async #isReplayed(): Promise<void> {
@@ -182,7 +182,7 @@ export class Story {
       'The auditor replays it.',
       'What the agent typed and saw, after the masks; here sped up.',
     );
-    const pace = fast ? ['--speed', '1000'] : ['--speed', '3', '--max-pause', '0.6'];
+    const pace = fast ? ['--speed', '1000'] : ['--speed', '8', '--max-pause', '0.25'];
     const { code, lines } = await this.#runs(
       'auditor',
       ['recordings', 'replay', 'last', ...pace],
@@ -192,7 +192,7 @@ export class Story {
     if (code !== 0) throw new StoryError('the recording could not be replayed');
     expect(lines, /DROP TABLE customers/u, 'the refused statement in the replay');
     expect(lines, /^-- (Approve|Deny|Modify|Expired)/u, 'the decision in the replay');
-    await stage.pause(1.2);
+    await stage.pause(1);
   }
 
   async #isTamperedWith(): Promise<void> {
