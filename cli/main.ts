@@ -1,4 +1,5 @@
 /** The `sidewarden` command. */
+import './engine.ts';
 import { enableCompileCache } from 'node:module';
 import { Command } from 'commander';
 import { addApprovalsCommands } from './approvals.ts';
