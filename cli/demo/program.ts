@@ -14,14 +14,15 @@ export interface Ran {
   readonly lines: readonly string[];
 }
 
-/** Runs a command to its end; lines of both streams come as they are printed. */
+/** Runs a command in `folder` to its end; lines of both streams come as they are printed. */
 export async function runCommand(
+  folder: string,
   args: readonly string[],
   signal: AbortSignal,
   onLine: (line: string) => void = () => undefined,
 ): Promise<Ran> {
   const lines: string[] = [];
-  const child = start(args, (line) => {
+  const child = start(folder, args, (line) => {
     lines.push(line);
     onLine(line);
   });
@@ -42,11 +43,11 @@ export interface Serving {
 const READY_MS = 15_000;
 
 /** `sidewarden serve`, ready when it returns. */
-export async function startServe(args: readonly string[]): Promise<Serving> {
+export async function startServe(folder: string, args: readonly string[]): Promise<Serving> {
   let log = '';
   let ready: () => void = () => undefined;
   const told = new Promise<void>((done) => (ready = done));
-  const child = start(['serve', ...args], (line) => {
+  const child = start(folder, ['serve', ...args], (line) => {
     log = `${log}${line}\n`.slice(-20_000);
     if (line === 'ready') ready();
   });
@@ -69,8 +70,11 @@ export async function startServe(args: readonly string[]): Promise<Serving> {
   throw new Error(`serve ${problem}:\n${log}`);
 }
 
-function start(args: readonly string[], onLine: (line: string) => void): ChildProcess {
-  const child = spawn(process.execPath, [programPath(), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+function start(cwd: string, args: readonly string[], onLine: (line: string) => void): ChildProcess {
+  const child = spawn(process.execPath, [programPath(), ...args], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   for (const stream of [child.stdout, child.stderr]) {
     let rest = '';
     stream.setEncoding('utf8').on('data', (text: string) => {

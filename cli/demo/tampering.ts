@@ -7,21 +7,13 @@ import { zstdCompress, zstdDecompress } from 'node:zlib';
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
-export interface Tampered {
-  /** Number of the event that was changed. */
-  readonly event: number;
-  /** What it was, and what it is. */
-  readonly before: string;
-  readonly after: string;
-}
-
-/** Changes `before` into `after`, which differ in one byte, at the first place in the only session of `recordings`. */
+/** Changes `before` into `after`, which differ in one byte, at the first place in the only session of `recordings`. Gives the event's number. */
 export async function tamper(
   recordings: string,
   copy: string,
   before: string,
   after: string,
-): Promise<Tampered> {
+): Promise<number> {
   await cp(recordings, copy, { recursive: true });
   const [session = ''] = await readdir(copy);
   for (const name of (await readdir(join(copy, session))).sort()) {
@@ -33,7 +25,7 @@ export async function tamper(
     if (line === undefined) continue;
     lines[at] = line.replace(before, after);
     await writeFile(path, await compress(Buffer.from(lines.join('\n'))));
-    return { event: numberOf(line), before, after };
+    return numberOf(line);
   }
   throw new Error(`no event of the recording holds ${before}`);
 }
