@@ -81,6 +81,8 @@ export interface SqlStatementFacts {
   readonly text: string;
   /** libpg_query's fingerprint: equal for texts that differ only in literals and spacing. */
   readonly fingerprint: string;
+  /** The same object for statements that are known to be alike in all facts but their text. Rules do not see it. */
+  readonly shape?: object;
 }
 
 /** `sql` as rules see it: the statement's own facts, and those of this one execution. */

@@ -16,8 +16,20 @@ function keyOf(facts: SqlStatementFacts): string | undefined {
 
 export class ShapeMemo {
   readonly #known = new Map<string, Tally>();
+  /** By `shape`, where the analysis knows it. */
+  readonly #shapes = new WeakMap<object, Tally>();
 
   tally(facts: SqlStatementFacts, evaluate: () => Tally): Tally {
+    if (facts.shape === undefined) return this.#byKey(facts, evaluate);
+    let tally = this.#shapes.get(facts.shape);
+    if (tally === undefined) {
+      tally = this.#byKey(facts, evaluate);
+      this.#shapes.set(facts.shape, tally);
+    }
+    return tally;
+  }
+
+  #byKey(facts: SqlStatementFacts, evaluate: () => Tally): Tally {
     const key = keyOf(facts);
     if (key === undefined) return evaluate();
     const known = this.#known.get(key);

@@ -82,6 +82,7 @@ export class PostgresAdapter {
   readonly #evidence: SideConnection;
   readonly #catalog = new Catalog();
   readonly #cache = new AnalysisCache();
+  readonly #templates = new AnalysisCache(500);
   readonly #types = new TypeCatalog();
   /** Of hash masks that hold over all sessions of the connection while the process lives. */
   readonly #maskKey = randomBytes(32);
@@ -272,7 +273,12 @@ export class PostgresAdapter {
       stale: () => this.#stale(),
       observed: (decision) => tellObserved(exchange, decision),
     });
-    const shared = { catalog: this.#catalog, query: this.#side.query, cache: this.#cache };
+    const shared = {
+      catalog: this.#catalog,
+      query: this.#side.query,
+      cache: this.#cache,
+      templates: this.#templates,
+    };
     const analyst = new Analyst({
       shared,
       names: exchange.names,

@@ -7,6 +7,7 @@ import { Catalog } from './catalog/cache.ts';
 import type { CatalogQuery, CatalogView } from './catalog/relation.ts';
 import type { AnalysisContext, Names, Prepared } from './names.ts';
 import { analyze } from './sql/analyze.ts';
+import { instantiate, templateOf } from './sql/template.ts';
 import { then } from './step.ts';
 import type { Analysis, Statement } from './sql/statement.ts';
 
@@ -14,7 +15,10 @@ import type { Analysis, Statement } from './sql/statement.ts';
 export interface SharedAnalysis {
   readonly catalog: Catalog;
   readonly query: CatalogQuery;
+  /** By text. */
   readonly cache: AnalysisCache;
+  /** By template. */
+  readonly templates: AnalysisCache;
 }
 
 export interface Analysed {
@@ -57,7 +61,7 @@ const UNKNOWN_CATALOG: CatalogView = {
 
 const NO_CONTEXT: AnalysisContext = { catalog: {}, version: -1, masks: {}, path: '' };
 
-const MAX_CACHED_TEXT = 8_192;
+const MAX_CACHED_TEXT = 16_384;
 /** Views over views over partitions: each round loads what the one before turned out to need. */
 const MAX_ROUNDS = 40;
 
@@ -175,11 +179,27 @@ export class Analyst {
   #analyzeFresh(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
     const cached = this.#shared.cache.get(text);
     if (cached && this.holds(cached.context, masks)) return cached;
+    const template = templateOf(text);
+    const known = template && this.#shared.templates.get(template.key);
+    if (known && this.holds(known.context, masks)) return this.#alike(known, template.text);
     return then(this.#analyzeNow(text, masks), (analysed) => {
+      if (template && this.holds(analysed.context, masks)) this.#shared.templates.set(template.key, analysed);
       // EXECUTE is as good as the analysis of what it executes.
       const outdated = this.#names.askedPrepared.filter((prepared) => !this.holds(prepared.context, masks));
       return outdated.length === 0 ? analysed : this.#renewed(outdated, text, masks);
     });
+  }
+
+  /** The analysis of a text that differs from a known one only in literals that do not matter. Not kept: it may never come again. */
+  #alike({ analysis, context }: Analysed, text: string): Analysed {
+    if (analysis.kind !== 'parsed') return { analysis, context };
+    return {
+      analysis: {
+        kind: 'parsed',
+        statements: analysis.statements.map((statement) => instantiate(statement, text)),
+      },
+      context,
+    };
   }
 
   async #renewed(outdated: readonly Prepared[], text: string, masks: MaskRules): Promise<Analysed> {

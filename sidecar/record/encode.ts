@@ -173,24 +173,39 @@ interface StatementText {
 }
 
 function statementText(statement: SqlStatementFacts): StatementText {
-  const { verb, effects, tables, columns, functions, hasWhere, fingerprint } = statement;
   const redacted = redactSecrets(
     statement.text,
-    functions.some((called) => called.name.includes('dblink')),
+    statement.functions.some((called) => called.name.includes('dblink')),
   );
-  const facts = {
-    verb,
-    effects,
-    tables: tables.map(({ name, access, indirect }) => ({ name, access, indirect })),
-    columns: columns.map(({ table, name, access }) => ({ table, name, access })),
-    functions: functions.map(({ name, volatility }) => ({ name, volatility })),
-    hasWhere,
-    text: redacted.text,
-  };
   // The fingerprint and digest of a text with a secret could serve to try guesses at it.
-  const print = redacted.secret ? '' : fingerprint;
-  const text = jsonText({ ...facts, fingerprint: print, redacted: redacted.secret });
+  const print = redacted.secret ? '' : statement.fingerprint;
+  const text =
+    `${factsText(statement)},"text":${jsonText(redacted.text)},"fingerprint":${jsonText(print)}` +
+    `,"redacted":${redacted.secret}}`;
   return { text, shown: redacted.text, secret: redacted.secret };
+}
+
+/** By what statements share that differ in their text only. */
+const factsTexts = new WeakMap<object, string>();
+
+/** All facts but the text and what is made of it, without the closing brace. */
+function factsText(statement: SqlStatementFacts): string {
+  const shape = statement.shape ?? statement;
+  let text = factsTexts.get(shape);
+  if (text === undefined) {
+    const { verb, effects, tables, columns, functions, hasWhere } = statement;
+    const facts = {
+      verb,
+      effects,
+      tables: tables.map(({ name, access, indirect }) => ({ name, access, indirect })),
+      columns: columns.map(({ table, name, access }) => ({ table, name, access })),
+      functions: functions.map(({ name, volatility }) => ({ name, volatility })),
+      hasWhere,
+    };
+    text = jsonText(facts).slice(0, -1);
+    factsTexts.set(shape, text);
+  }
+  return text;
 }
 
 function unknownFacts(facts: UnknownFacts): { readonly text: string; readonly secret: boolean } {

@@ -118,6 +118,7 @@ class Recorder implements SessionRecorder {
   #rotationDue = false;
   #sealing: Promise<void> = Promise.resolve();
   #waiters: Waiter[] = [];
+  #immediate: NodeJS.Immediate | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
   #ageTimer: NodeJS.Timeout | undefined;
@@ -190,6 +191,7 @@ class Recorder implements SessionRecorder {
       }
     } else {
       this.#flushSoon();
+      this.#chainSoon();
     }
   }
 
@@ -208,29 +210,46 @@ class Recorder implements SessionRecorder {
         this.#writing = undefined;
         // What has come since the loop's last look.
         if (this.#waiters.length > 0) this.#flush();
-        else if (this.#bodies.length > 0) this.#flushSoon();
+        else if (this.#bodies.length > 0 || this.#segment?.pending) this.#flushSoon();
       });
   }
 
   async #drain(): Promise<void> {
     while (this.#failure === undefined) {
-      const bodies = this.#bodies;
-      if (bodies.length > 0) await this.#write(bodies);
+      if (this.#bodies.length > 0 || this.#segment?.pending) await this.#write();
       if (this.#waiters.length > 0) await this.#sync();
       if (this.#rotationDue || (this.#segment?.bytes ?? 0) >= this.#segmentBytes()) await this.#rotate();
       if (this.#waiters.length === 0 && this.#buffered < FLUSH_CHARACTERS) return;
     }
   }
 
-  async #write(bodies: readonly string[]): Promise<void> {
+  async #write(): Promise<void> {
     const last = this.#appended;
+    const bodies = this.#bodies;
     this.#bodies = [];
     this.#buffered = 0;
     this.#clock.anchor();
     this.#segment ??= await this.#openSegment();
-    await this.#segment.write(bodies);
+    this.#segment.chain(bodies);
+    await this.#segment.write();
     this.#written = last;
     this.#syncTimer ??= setTimeout(() => this.#syncLater(), SYNC_MILLISECONDS).unref();
+  }
+
+  /** Hashes while the operation is under way, rather than all at once when the lines are written. */
+  #chainSoon(): void {
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      // While a write is under way, its loop takes what has come.
+      if (this.#writing !== undefined || this.#segment === undefined || this.#failure !== undefined) return;
+      const bodies = this.#bodies;
+      this.#bodies = [];
+      try {
+        this.#segment.chain(bodies);
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
   }
 
   async #openSegment(): Promise<OpenSegment> {

@@ -44,6 +44,7 @@ export class OpenSegment {
   readonly #tags = new Tags();
   #next: number;
   #digest: string;
+  #pending = '';
   #bytes = 0;
 
   /** `first` is the number of its first event, `previous` the hash that it chains to. */
@@ -60,8 +61,13 @@ export class OpenSegment {
     return this.#bytes;
   }
 
-  async write(bodies: readonly string[]): Promise<void> {
-    let text = '';
+  /** Lines that are chained and not written yet. */
+  get pending(): boolean {
+    return this.#pending !== '';
+  }
+
+  /** Chains lines to those before them; `write` then writes them. */
+  chain(bodies: readonly string[]): void {
     for (const body of bodies) {
       const line = chainedLine(this.#next, this.#digest, body);
       if (line.length > MAX_LINE)
@@ -69,9 +75,13 @@ export class OpenSegment {
       this.#digest = lineHash(line);
       this.#tags.add(this.#digest);
       this.#next++;
-      text += `${line}\n`;
+      this.#pending += `${line}\n`;
     }
-    const bytes = Buffer.from(text);
+  }
+
+  async write(): Promise<void> {
+    const bytes = Buffer.from(this.#pending);
+    this.#pending = '';
     this.#bytes += bytes.length;
     await this.#live.write(bytes);
   }

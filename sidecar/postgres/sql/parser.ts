@@ -72,6 +72,21 @@ export function parse(text: string): Parsed {
   }
 }
 
+/** The parse tree as JSON, or undefined when there is none; `parse` then says why. */
+export function parseTree(text: string): string | undefined {
+  const instance = current;
+  if (instance === undefined || text.length > MAX_TEMPLATE_TEXT || text.includes('\0')) return undefined;
+  try {
+    const tree = withText(instance, text, (pointer) => rawParse(instance, pointer));
+    return typeof tree === 'string' ? tree : undefined;
+  } catch {
+    replace();
+    return undefined;
+  }
+}
+
+const MAX_TEMPLATE_TEXT = 4_096;
+
 function parseWith(instance: PgQuery, text: string): Parsed {
   const tree = withText(instance, text, (pointer) => rawParse(instance, pointer));
   if (typeof tree !== 'string') return tree;
