@@ -1,17 +1,23 @@
 /** Every command of the README and the pages is run, or listed with the reason why not; every listed fact is one. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { parse } from 'yaml';
 import { hasPsql } from '../cli/demo/agent.ts';
 import { POLICY_DETECTORS } from '../crds/policy.ts';
+import type { Denial } from '../sidecar/operation.ts';
 import { FACT_NAMES, FACT_TYPES } from '../sidecar/policy/facts.ts';
-import { root } from './bundle.ts';
+import { bundlePath, ensureBundle, root } from './bundle.ts';
+import { denialFields } from '../sidecar/postgres/refusal.ts';
 import { missingLines, readPage } from './docs-page.ts';
 import { newGuest } from './docs-run.ts';
 import { startPostgres, type TestPostgres } from './postgres.ts';
+
+const execute = promisify(execFile);
 
 const PAGES = [
   'README.md',
@@ -127,6 +133,50 @@ test('the page lists the detectors', async () => {
     [...POLICY_DETECTORS],
   );
 });
+
+const DENIALS: Readonly<Record<Denial['code'], true>> = {
+  denied: true,
+  'approval-denied': true,
+  'approval-expired': true,
+  'approval-void': true,
+  cancelled: true,
+  mask: true,
+  unparseable: true,
+  unsupported: true,
+  recording: true,
+  'policy-stale': true,
+  internal: true,
+};
+
+test('the page lists the SQLSTATEs of refusals', async () => {
+  const page = await readFile(join(root, 'docs/what-is-refused.md'), 'utf8');
+  const listed = [...page.matchAll(/^\| `(\w{5})` +\|/gm)].map(([, sqlstate]) => sqlstate);
+  const codes = Object.keys(DENIALS) as Denial['code'][]; // keys of a literal of this type
+  const used = codes.map((code) => denialFields({ code, message: '', detail: '', hint: '' }).get('C'));
+  assert.deepEqual(listed.sort(), [...new Set(used)].sort());
+});
+
+test('the README lists the commands that there are', async () => {
+  await ensureBundle();
+  const text = await readFile(join(root, 'README.md'), 'utf8');
+  const listed = [...text.matchAll(/^\| `sidewarden ([^`]+)` +\|/gm)].map(([, command = '']) => {
+    const [name = '', ...verbs] = command.split(/[ \\|]+/);
+    return [name, ...verbs.sort()].join(' ');
+  });
+  const there = await Promise.all(
+    (await commandsOf([])).map(async (name) => [name, ...(await commandsOf([name])).sort()].join(' ')),
+  );
+  assert.deepEqual(listed.sort(), there.sort());
+});
+
+/** As its help lists them. */
+async function commandsOf(command: readonly string[]): Promise<string[]> {
+  const { stdout } = await execute(process.execPath, [bundlePath, ...command, '--help']);
+  const [, list = ''] = /^Commands:\n(.*)/ms.exec(stdout) ?? [];
+  return [...list.matchAll(/^ {2}(\w+)/gm)].flatMap(([, name]) =>
+    name === undefined || name === 'help' ? [] : [name],
+  );
+}
 
 test('links of pages lead to files', async () => {
   for (const page of [...PAGES, 'CHANGELOG.md']) {

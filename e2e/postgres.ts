@@ -5,5 +5,4 @@ export {
   serverUser,
   startPostgres,
   type Postgres as TestPostgres,
-  type PostgresOptions as TestPostgresOptions,
 } from '../cli/demo/postgres.ts';
