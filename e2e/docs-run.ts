@@ -38,11 +38,17 @@ function withPorts(text: string, ports: ReadonlyMap<string, string>): string {
   return text.replaceAll(/\b1?5432\b/g, (port) => ports.get(port) ?? port);
 }
 
+interface Started {
+  readonly child: ChildProcess;
+  readonly ended: Promise<number>;
+  readonly printed: () => string;
+}
+
 class PageGuest implements Guest {
   readonly #folder: string;
   readonly #bin: string;
   readonly #ports: ReadonlyMap<string, string>;
-  readonly #background: { readonly child: ChildProcess; readonly ended: Promise<number> }[] = [];
+  readonly #background: Started[] = [];
   #printed: () => string = () => '';
   /** What the reader copies from a NOTICE in place of NAME. */
   #approval = 'NAME';
@@ -70,7 +76,11 @@ class PageGuest implements Guest {
       case 'run': {
         const { ended, printed } = this.#start(text);
         const code = await ended;
-        assert.equal(code, block.exits, `line ${block.line}: exit code ${code}:\n${text}\n${printed()}`);
+        assert.equal(
+          code,
+          block.exits,
+          `line ${block.line}: exit code ${code}:\n${text}\n${printed()}\n${this.#others()}`,
+        );
         return;
       }
       case 'background':
@@ -79,7 +89,7 @@ class PageGuest implements Guest {
     }
   }
 
-  #start(text: string): { child: ChildProcess; ended: Promise<number>; printed: () => string } {
+  #start(text: string): Started {
     const child = spawn('bash', ['-e', '-u', '-o', 'pipefail', '-c', text], {
       cwd: this.#folder,
       env: {
@@ -101,9 +111,13 @@ class PageGuest implements Guest {
     return { child, ended, printed: this.#printed };
   }
 
+  #others(): string {
+    return this.#background.map(({ printed }) => `in the background:\n${printed()}`).join('\n');
+  }
+
   async #until(wanted: string, text: string): Promise<void> {
     const { child, ended, printed } = this.#start(text);
-    this.#background.push({ child, ended });
+    this.#background.push({ child, ended, printed });
     let over = false;
     void ended.then(() => (over = true));
     const isThere = (): boolean =>
