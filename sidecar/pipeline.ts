@@ -170,6 +170,11 @@ export class Pipeline {
     }
   }
 
+  /** A person is being waited for. */
+  get holding(): boolean {
+    return this.#hold !== undefined;
+  }
+
   /** Ends a wait for a person: the client went away, or cancelled. */
   abortHold(why: VoidReason): boolean {
     if (!this.#hold) return false;
@@ -248,16 +253,7 @@ export class Pipeline {
     this.record(approvalEvent(number, approval, outcome, this.#parts.clock()));
     switch (outcome.kind) {
       case 'approved':
-        if (operation.digest() !== digest) {
-          this.#parts.approvals.void(approval, 'StateChanged');
-          return {
-            kind: 'refused',
-            number,
-            denial: approvalDenial(approval, { kind: 'void', why: 'StateChanged' }),
-          };
-        }
-        if (!this.#parts.approvals.used(approval)) return { kind: 'refused', number, denial: USED_BEFORE };
-        return this.#whenDurable(number, operation, digest);
+        return this.#approved(number, operation, digest, requirements, approval);
       case 'modified':
         if (!this.#parts.approvals.used(approval)) return { kind: 'refused', number, denial: USED_BEFORE };
         return {
@@ -271,6 +267,48 @@ export class Pipeline {
       case 'void':
         return { kind: 'refused', number, denial: approvalDenial(approval, outcome) };
     }
+  }
+
+  #approved(
+    number: number,
+    operation: Operation,
+    digest: string,
+    requirements: readonly HoldRequirement[],
+    approval: string,
+  ): Outcome | Promise<Outcome> {
+    const objection =
+      operation.digest() === digest
+        ? this.#objection(operation, requirements, approval)
+        : approvalDenial(approval, { kind: 'void', why: 'StateChanged' });
+    if (objection) return this.#voided(number, approval, objection);
+    if (!this.#parts.approvals.used(approval)) return { kind: 'refused', number, denial: USED_BEFORE };
+    return this.#whenDurable(number, operation, digest);
+  }
+
+  /** Policies may have changed while a person thought: what they say now stands, and a hold that nobody was asked about too. */
+  #objection(operation: Operation, asked: readonly HoldRequirement[], approval: string): Denial | undefined {
+    if (this.#parts.stale()) return STALE;
+    const now = this.#parts.policy().decide(operation.facts, this.#parts.clock());
+    if (now.kind === 'deny') return denialOf(now);
+    const known = new Set(asked.map(ruleKey));
+    return now.kind === 'hold' && now.requirements.some((requirement) => !known.has(ruleKey(requirement)))
+      ? approvalDenial(approval, { kind: 'void', why: 'StateChanged' })
+      : undefined;
+  }
+
+  /** Approved, and yet it does not run. */
+  #voided(number: number, approval: string, denial: Denial): Outcome {
+    this.#parts.approvals.void(approval, 'StateChanged');
+    this.record({
+      kind: 'complete',
+      operation: number,
+      tag: null,
+      error: { code: '42501', message: denial.message },
+      rows: 0,
+      bytes: 0,
+      rowsNotRecorded: 0,
+    });
+    return { kind: 'refused', number, denial };
   }
 }
 
