@@ -72,18 +72,26 @@ export function visit(walk: Walk, key: string, child: unknown, scope: Scope, cla
   } else if (key === 'SelectStmt') {
     const flow = firstFlow(subquery(walk, { SelectStmt: child as SelectStmt }, scope).columns);
     if (flow) walk.refuseFlow(flow, clause);
-  } else if ('names' in child && 'typemod' in child) {
-    // Only a type's name has both fields. Where a type is only declared, nothing is converted to it.
+  } else if (isTypeName(child)) {
+    // Where a type is only declared, nothing is converted to it.
     if (walk.declaring) markAll(walk, child);
-    else castType(walk, child as TypeName);
-  } else if ('relname' in child) {
-    // Only a relation's name has this field.
-    const variable: RangeVar = child as object;
-    useRelation(walk, variable, walk.defining);
+    else castType(walk, child);
+  } else if (isRangeVar(child)) {
+    useRelation(walk, child, walk.defining);
   } else {
     seen(walk, child);
     for (const [name, value] of Object.entries(child)) visit(walk, name, value, scope, clause);
   }
+}
+
+/** Only a type's name has both fields. */
+function isTypeName(node: object): node is TypeName {
+  return 'names' in node && 'typemod' in node;
+}
+
+/** Only a relation's name has this field. */
+function isRangeVar(node: object): node is RangeVar {
+  return 'relname' in node;
 }
 
 function markAll(walk: Walk, node: object): void {

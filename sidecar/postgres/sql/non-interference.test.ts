@@ -79,7 +79,8 @@ describe('what the analysis lets through does not depend on protected values', (
     );
     for (const client of databases) await client.query("SET statement_timeout = '2s'");
     const connection = await queryConnection(server, 'postgres', 'one');
-    ({ query, close } = connection);
+    query = connection.query;
+    close = () => connection.close();
   });
   after(async () => {
     for (const client of databases) await client.end();

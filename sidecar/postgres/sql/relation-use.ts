@@ -70,9 +70,10 @@ export function noteCode(walk: Walk, relation: Relation, access: Access): void {
     walk.opaque('a change of the catalog itself');
   }
   const name = relationName(relation);
-  if (relation.rules) walk.opaque(`a rule of ${name}`);
   if (relation.rowSecurity) walk.opaque(`a row security policy of ${name}`);
+  // A rule on SELECT is a view's definition; others wait for changes.
   if (access === 'read') return;
+  if (relation.rules) walk.opaque(`a rule of ${name}`);
   if (relation.runsCodeOnWrite === true && access === 'write')
     walk.opaque(`the defaults or checks of ${name}`);
   const events: readonly string[] = EVENTS[access];

@@ -164,6 +164,8 @@ function execute(walk: Walk, node: ExecuteStmt): Meaning {
   return {
     verb: 'EXECUTE',
     ...(masks && { masks }),
+    // A Parse message prepares anything, SET and DEALLOCATE among them.
+    session: statement.session,
     returnsRows: statement.returnsRows,
     hasWhere: statement.facts.hasWhere,
     changesCatalog: statement.changesCatalog,
