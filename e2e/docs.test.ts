@@ -178,6 +178,13 @@ async function commandsOf(command: readonly string[]): Promise<string[]> {
   );
 }
 
+test('every example is right', async () => {
+  await ensureBundle();
+  for (const name of await readdir(join(root, 'examples'))) {
+    await execute(process.execPath, [bundlePath, 'policy', 'check', join(root, 'examples', name)]);
+  }
+});
+
 test('links of pages lead to files', async () => {
   for (const page of [...PAGES, 'CHANGELOG.md']) {
     const text = await readFile(join(root, page), 'utf8');
