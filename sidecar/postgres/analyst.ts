@@ -5,7 +5,7 @@
 import type { MaskRules } from '../mask/mask.ts';
 import { Catalog } from './catalog/cache.ts';
 import type { CatalogQuery, CatalogView } from './catalog/relation.ts';
-import type { AnalysisContext, Names, Prepared } from './names.ts';
+import { type AnalysisContext, type Names, type Prepared, statementOf } from './names.ts';
 import { analyze } from './sql/analyze.ts';
 import { instantiate, templateOf } from './sql/template.ts';
 import { then } from './step.ts';
@@ -205,8 +205,7 @@ export class Analyst {
   async #renewed(outdated: readonly Prepared[], text: string, masks: MaskRules): Promise<Analysed> {
     for (const prepared of outdated) {
       const { analysis, context } = await this.#analyzeNow(prepared.text, masks);
-      prepared.statement =
-        analysis.kind === 'parsed' && analysis.statements.length === 1 ? analysis.statements[0] : undefined;
+      prepared.statement = statementOf(prepared, analysis);
       prepared.context = context;
     }
     return this.#analyzeNow(text, masks);

@@ -4,7 +4,7 @@ import type { Denial } from '../operation.ts';
 import { type Deciding, NO_RAW, type Permitted } from './deciding.ts';
 import { type Exchange, newRun } from './exchange.ts';
 import type { Masking } from './masking.ts';
-import type { Portal, Prepared } from './names.ts';
+import { type Portal, type Prepared, statementOf } from './names.ts';
 import { parameterTexts } from './parameters.ts';
 import { POISON, denialFields, errorFields } from './refusal.ts';
 import { type RowBudget, type Run, STATE_CHANGED, takesCopy } from './run.ts';
@@ -107,8 +107,7 @@ export class ExtendedQuery {
     return then(this.#deciding.analyze(prepared.text), (analysed) => {
       if ('fields' in analysed) return analysed;
       const { analysis, context } = analysed;
-      const statement =
-        analysis.kind === 'parsed' && analysis.statements.length === 1 ? analysis.statements[0] : undefined;
+      const statement = statementOf(prepared, analysis);
       if (!statement) return { fields: noSuchStatement(prepared.name) };
       prepared.statement = statement;
       prepared.context = context;

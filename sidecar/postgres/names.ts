@@ -5,7 +5,7 @@
 import type { MaskRules } from '../mask/mask.ts';
 import type { FieldDescription } from './wire/backend.ts';
 import type { Run } from './run.ts';
-import type { MaskOutcome, SessionNames, Statement } from './sql/statement.ts';
+import type { Analysis, MaskOutcome, SessionNames, Statement } from './sql/statement.ts';
 
 /** Under what a text was analysed; any difference makes it void. */
 export interface AnalysisContext {
@@ -44,6 +44,14 @@ export interface Portal {
   fields: readonly FieldDescription[] | null | undefined;
   confirmed: boolean;
   readonly batch: number;
+}
+
+/** What running a prepared statement runs, by an analysis of its text: SQL PREPARE's own text prepares, and only what is in it runs. */
+export function statementOf({ bySql }: Prepared, analysis: Analysis): Statement | undefined {
+  if (analysis.kind !== 'parsed' || analysis.statements.length !== 1) return undefined;
+  const [only] = analysis.statements;
+  if (!bySql) return only;
+  return only?.session.kind === 'prepare' ? only.session.statement : undefined;
 }
 
 export type Undo = () => void;

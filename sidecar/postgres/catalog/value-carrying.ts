@@ -9,7 +9,11 @@ const RELATIONS = words(`
   pg_stat_activity pg_prepared_statements pg_prepared_xacts pg_cursors
   pg_authid pg_shadow pg_user_mapping pg_user_mappings pg_subscription
   pg_file_settings pg_hba_file_rules pg_ident_file_mappings
+  pg_stat_wal pg_stat_io pg_stat_database pg_buffercache
 `);
+
+/** Counters of blocks, rows and dead rows: by them values tell their lengths. */
+const COUNTERS = /^(pg_stat|pg_statio|pg_stat_xact)_(all|sys|user)_(tables|indexes|sequences)$|^pg_stat_progress_/;
 
 /** Of extensions, in whatever schema they were put. */
 const ANYWHERE = words('pg_stat_statements pg_stat_monitor pg_qualstats');
@@ -22,17 +26,22 @@ const FUNCTIONS = words(`
   pg_show_all_file_settings pg_hba_file_rules pg_ident_file_mappings
   pg_logical_slot_get_changes pg_logical_slot_get_binary_changes pg_logical_slot_peek_changes
   pg_logical_slot_peek_binary_changes
+  pg_relation_size pg_table_size pg_indexes_size pg_total_relation_size pg_database_size pg_tablespace_size
+  pg_current_wal_lsn pg_current_wal_insert_lsn pg_current_wal_flush_lsn pg_last_wal_receive_lsn pg_last_wal_replay_lsn
 `);
 
-/** By the resolved schema and name. Every toast table carries values; the progress views hold only counters. */
+/** What the counters are read by. */
+const COUNTING = /^pg_stat_get_/;
+
+/** By the resolved schema and name. Every toast table carries values. */
 export function valueCarryingRelation(schema: string, name: string): boolean {
   if (schema === 'pg_toast' || schema.startsWith('pg_toast_temp_')) return true;
   if (ANYWHERE.has(name)) return true;
   if (schema === 'information_schema') return INFORMATION_SCHEMA.has(name);
-  return schema === 'pg_catalog' && RELATIONS.has(name);
+  return schema === 'pg_catalog' && (RELATIONS.has(name) || COUNTERS.test(name));
 }
 
 /** Functions of pg_catalog that give what those relations show, by name. */
 export function valueCarryingFunction(name: string): boolean {
-  return FUNCTIONS.has(name);
+  return FUNCTIONS.has(name) || COUNTING.test(name);
 }
