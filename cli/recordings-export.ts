@@ -6,10 +6,11 @@ import { readEvents, readLines } from '../sidecar/record/read.ts';
 import type { RecordedEvent } from '../sidecar/record/recorded.ts';
 import type { RecordingStore } from '../sidecar/record/store.ts';
 import { out, plain, ruleNames } from './recordings-output.ts';
-import { findSession, storeOf, UsageError, type PlaceOptions } from './recordings-place.ts';
+import { type CheckedOptions, checkFirst } from './recordings-checked.ts';
+import { findSession, storeOf, UsageError } from './recordings-place.ts';
 import { Scene } from './recordings-scene.ts';
 
-export interface ExportOptions extends PlaceOptions {
+export interface ExportOptions extends CheckedOptions {
   readonly format: string;
   readonly output?: string;
 }
@@ -23,6 +24,7 @@ export async function exportSession(typed: string, options: ExportOptions): Prom
   if (exporter === undefined)
     throw new UsageError(`--format must be one of ${Object.keys(FORMATS).join(', ')}`);
   const session = await findSession(options, typed);
+  await checkFirst(options, session);
   const content = exporter(storeOf(options), session);
   if (options.output === undefined) {
     for await (const part of content) await out(part);

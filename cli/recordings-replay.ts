@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { displayJson } from '../sidecar/approval/display.ts';
 import { readEvents } from '../sidecar/record/read.ts';
 import { out, paint } from './recordings-output.ts';
-import { findSession, storeOf, UsageError, type PlaceOptions } from './recordings-place.ts';
+import { type CheckedOptions, checkFirst } from './recordings-checked.ts';
+import { findSession, storeOf, UsageError } from './recordings-place.ts';
 import { Scene } from './recordings-scene.ts';
 
-export interface ReplayOptions extends PlaceOptions {
+export interface ReplayOptions extends CheckedOptions {
   readonly speed: string;
   readonly maxPause: string;
 }
@@ -15,6 +16,7 @@ export async function replay(typed: string, options: ReplayOptions): Promise<voi
   const speed = positive(options.speed, '--speed');
   const maxPause = positive(options.maxPause, '--max-pause');
   const session = await findSession(options, typed);
+  await checkFirst(options, session);
   const scene = new Scene(paint);
   const stop = new AbortController();
   const interrupt = (): void => stop.abort();

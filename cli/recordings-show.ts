@@ -12,14 +12,16 @@ import {
   plural,
   ruleNames,
 } from './recordings-output.ts';
-import { findSession, storeOf, type PlaceOptions } from './recordings-place.ts';
+import { type CheckedOptions, checkFirst } from './recordings-checked.ts';
+import { findSession, storeOf } from './recordings-place.ts';
 import { tableLines } from './recordings-table.ts';
 
 /** What a preview shows of an answer. */
 const PREVIEW = { cell: 40, rows: 5 };
 
-export async function show(typed: string, options: PlaceOptions): Promise<void> {
+export async function show(typed: string, options: CheckedOptions): Promise<void> {
   const session = await findSession(options, typed);
+  await checkFirst(options, session);
   const timeline = new Timeline();
   if (options.json !== true) await out(`${paint('bold', session)}\n`);
   for await (const event of readEvents(storeOf(options), session)) {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { escapeLine } from '../sidecar/approval/display.ts';
 import { RecordingError } from '../sidecar/record/recording-error.ts';
+import { TamperedError, type CheckedOptions } from './recordings-checked.ts';
 import { exportSession, FORMATS, type ExportOptions } from './recordings-export.ts';
 import { list } from './recordings-list.ts';
 import { UsageError, type PlaceOptions } from './recordings-place.ts';
@@ -16,8 +17,12 @@ export interface RecordingsSettings {
 }
 
 const SESSION = '<session>';
+const UNVERIFIED = [
+  '--unverified',
+  'do not check it first; without this, one that was tampered with is refused',
+] as const;
 
-/** Exit codes: 0 done (verify: clean), 1 verify: tampered, 2 wrong usage or unreadable, 3 verify: unfinished. */
+/** Exit codes: 0 done (verify: clean), 1 tampered, 2 wrong usage or unreadable, 3 verify: unfinished. */
 export function addRecordingsCommands(program: Command, settings: RecordingsSettings = {}): void {
   const recordings = program
     .command('recordings')
@@ -40,7 +45,9 @@ export function addRecordingsCommands(program: Command, settings: RecordingsSett
   command(`show ${SESSION}`, 'a timeline: statements, decisions, approvals, a preview of rows', [
     'recordings show last',
     'recordings show 20261121t1125 --json',
-  ]).action((session: string, options: PlaceOptions) => run(() => show(session, options)));
+  ])
+    .option(...UNVERIFIED)
+    .action((session: string, options: CheckedOptions) => run(() => show(session, options)));
 
   command(`replay ${SESSION}`, 'play a session in the terminal, as it happened', [
     'recordings replay last',
@@ -48,6 +55,7 @@ export function addRecordingsCommands(program: Command, settings: RecordingsSett
   ])
     .option('--speed <factor>', 'how many times as fast', '1')
     .option('--max-pause <seconds>', 'shorten longer pauses to this', '5')
+    .option(...UNVERIFIED)
     .action((session: string, options: ReplayOptions) => run(() => replay(session, options)));
 
   command('verify [session]', 'check signatures and the chain; names the first event that is wrong', [
@@ -66,6 +74,7 @@ export function addRecordingsCommands(program: Command, settings: RecordingsSett
   ])
     .requiredOption('--format <format>', Object.keys(FORMATS).join(', '))
     .option('-o, --output <file>', 'where to; else standard output')
+    .option(...UNVERIFIED)
     .addHelpText(
       'after',
       '\nIn CSV, text that a spreadsheet would take for a formula gets an apostrophe before it, and what cannot be seen is escaped.',
@@ -85,9 +94,11 @@ async function run(action: () => Promise<void>): Promise<void> {
     await action();
   } catch (error) {
     // A RangeError is a recording nested so deep that it cannot be shown; ours never are.
-    const told = [UsageError, RecordingError, RangeError].some((kind) => error instanceof kind);
+    const told = [UsageError, TamperedError, RecordingError, RangeError].some(
+      (kind) => error instanceof kind,
+    );
     if (!told || !(error instanceof Error)) throw error;
     process.stderr.write(`sidewarden: ${escapeLine(error.message)}\n`);
-    process.exitCode = 2;
+    process.exitCode = error instanceof TamperedError ? 1 : 2;
   }
 }

@@ -1,6 +1,6 @@
 /** `sidewarden serve`: enforcement from YAML files, without a cluster. */
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { chmod, chown, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import pino, { type Logger } from 'pino';
@@ -15,11 +15,14 @@ import { readPolicyFiles } from './policy-source.ts';
 import { DirectoryStore } from '../sidecar/record/directory-store.ts';
 import { recoverRecordings } from '../sidecar/record/recover.ts';
 import { loadSigner } from '../sidecar/record/signer.ts';
+import { UnknownGroup, groupId } from './system-group.ts';
+import { StateInUse, type StateLock, lockState } from './state-lock.ts';
 
 const EXAMPLES = `
 Examples:
   $ sidewarden serve --manifests ./manifests --state ./.sidewarden
   $ sidewarden serve --manifests ./manifests --state ./.sidewarden --approver alice=dba,platform
+  $ sidewarden serve --manifests ./manifests --state /var/lib/sidewarden --approver-group dba
 
 The folder holds ProtectedConnections and AccessPolicies, and the Secrets and ConfigMaps that they name. It is watched: a
 changed policy applies to the next operation of open sessions; one with errors is refused, and the old one stays.
@@ -32,6 +35,7 @@ interface ServeOptions {
   readonly manifests: string;
   readonly state: string;
   readonly approver: ReadonlyMap<string, readonly string[]>;
+  readonly approverGroup?: string;
   readonly logLevel: string;
 }
 
@@ -46,6 +50,10 @@ export function addServeCommand(program: Command): void {
       'give a user of this system further groups as an approver; may be repeated',
       addApprover,
       new Map(),
+    )
+    .option(
+      '--approver-group <group>',
+      'group of this system whose members see approvals and can decide, by their own accounts; else only the user that serve runs as',
     )
     .option('--log-level <level>', 'fatal, error, warn, info, debug or silent', 'info')
     .addHelpText('after', EXAMPLES)
@@ -82,7 +90,7 @@ async function serve(options: ServeOptions): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  const { enforcement, approvals, listening } = started;
+  const { enforcement, approvals, lock, listening } = started;
   const watcher = watchManifests(options.manifests, (result) => change(enforcement, result, log), {
     since: loaded.digest,
     references: 'checked',
@@ -92,6 +100,7 @@ async function serve(options: ServeOptions): Promise<void> {
     await watcher.close();
     await enforcement.close('serve was stopped');
     await approvals.close();
+    lock.release();
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
   announce(listening);
@@ -101,6 +110,7 @@ async function serve(options: ServeOptions): Promise<void> {
 interface Started {
   readonly enforcement: Enforcement;
   readonly approvals: FileApprovals;
+  readonly lock: StateLock;
   readonly listening: readonly Listening[];
 }
 
@@ -112,22 +122,34 @@ async function start(
   parser: Promise<void>,
 ): Promise<Started | undefined> {
   let approvals: FileApprovals | undefined;
+  let lock: StateLock | undefined;
   try {
     const state = resolve(options.state);
     await mkdir(state, { recursive: true, mode: 0o700 });
+    const group = options.approverGroup === undefined ? null : await groupId(options.approverGroup);
+    lock = await lockState(state);
+    // Members go through the folder to approvals; they can list nothing in it.
+    if (group !== null) await shareFolder(state, group);
     const signer = await loadSigner(state);
     const store = new DirectoryStore(join(state, 'recordings'));
     for (const recovery of await recoverRecordings(store, signer))
       log.warn({ recovery }, 'a recording of an interrupted session');
-    approvals = new FileApprovals({ state, approvers: options.approver, log });
+    approvals = new FileApprovals({ state, approvers: options.approver, group, log });
     await parser;
     const enforcement = new Enforcement({ log, store, signer, approvals }, configuration);
-    return { enforcement, approvals, listening: await enforcement.start() };
+    return { enforcement, approvals, lock, listening: await enforcement.start() };
   } catch (error) {
-    log.fatal({ err: error }, 'serve could not start');
+    if (error instanceof StateInUse || error instanceof UnknownGroup) log.fatal(error.message);
+    else log.fatal({ err: error }, 'serve could not start');
     await approvals?.close();
+    lock?.release();
     return undefined;
   }
+}
+
+async function shareFolder(state: string, group: number): Promise<void> {
+  await chown(state, -1, group);
+  await chmod(state, 0o710);
 }
 
 function announce(listening: readonly Listening[]): void {
