@@ -16,6 +16,43 @@ export interface Address {
   readonly port: number;
 }
 
+/**
+ * Connects within `timeout` milliseconds. Throws NetError. All reads go through one buffer: a chunk that `data` hands out is
+ * overwritten by the next, unless its taker has called `keepChunk`.
+ */
+export function connectReusing(address: Address, timeout: number): Promise<Socket> {
+  const reader = { buffer: Buffer.allocUnsafeSlow(READ_SIZE), kept: false };
+  const next = () => {
+    if (reader.kept) reader.buffer = Buffer.allocUnsafeSlow(READ_SIZE);
+    reader.kept = false;
+    return reader.buffer;
+  };
+  const callback = (length: number) => {
+    socket.emit('data', reader.buffer.subarray(0, length));
+    return !socket.isPaused();
+  };
+  const { host, port } = address;
+  const socket: Socket = connect({
+    host,
+    port,
+    noDelay: true,
+    keepAlive: true,
+    onread: { buffer: next, callback },
+  });
+  keepers.set(socket, () => {
+    reader.kept = true;
+  });
+  return settle(socket, 'connect', timeout, address);
+}
+
+const READ_SIZE = 65_536;
+const keepers = new WeakMap<Socket, () => void>();
+
+/** The last chunk of a socket of `connectReusing` is still needed: the next one comes in another buffer. */
+export function keepChunk(socket: Socket): void {
+  keepers.get(socket)?.();
+}
+
 /** Connects within `timeout` milliseconds. Throws NetError. */
 export function connectTcp(address: Address, timeout: number): Promise<Socket> {
   return settle(
