@@ -61,7 +61,7 @@ class Expression implements CommonTable {
       return { columns: [], open: true };
     }
     this.#busy = true;
-    this.#result = this.#named(this.#analyse());
+    this.#result = this.#searched(this.#named(this.#analyse()));
     this.#busy = false;
     return this.#result;
   }
@@ -100,20 +100,21 @@ class Expression implements CommonTable {
       ...column,
       name: names[index] ?? column.name,
     }));
-    this.#search(columns);
     return { ...result, columns, single: false };
   }
 
   /** SEARCH and CYCLE compare the columns that they name, and add columns of their own. */
-  #search(columns: Output[]): void {
+  #searched(result: Result): Result {
     const { search_clause: search, cycle_clause: cycle } = this.#node;
-    if (search === undefined && cycle === undefined) return;
+    if (search === undefined && cycle === undefined) return result;
+    const columns = [...result.columns];
     const compared = new Set([...strings(search?.search_col_list), ...strings(cycle?.cycle_col_list)]);
     const flow = firstFlow(columns.filter(({ name }) => compared.has(name)));
     if (flow) this.#walk.refuseFlow(flow, 'SEARCH or CYCLE');
     for (const name of [search?.search_seq_column, cycle?.cycle_mark_column, cycle?.cycle_path_column]) {
       if (name !== undefined) columns.push({ name, flow: null, type: 0, total: true });
     }
+    return { ...result, columns };
   }
 }
 

@@ -1,5 +1,5 @@
 /** Finds the expressions, subqueries and types inside any node, however deep: for statements whose shape does not matter. */
-import type { Node, RangeVar, SelectStmt, TypeName } from '@pgsql/types';
+import type { Node, RangeVar, TypeName } from '@pgsql/types';
 import { expression, seen } from './expression.ts';
 import { useRelation } from './relation-use.ts';
 import type { Scope } from './scope.ts';
@@ -70,7 +70,7 @@ export function visit(walk: Walk, key: string, child: unknown, scope: Scope, cla
     // The key of a tagged node is its kind.
     walk.condition(expression(walk, { [key]: child } as unknown as Node, scope), clause);
   } else if (key === 'SelectStmt') {
-    const flow = firstFlow(subquery(walk, { SelectStmt: child as SelectStmt }, scope).columns);
+    const flow = firstFlow(subquery(walk, { SelectStmt: child }, scope).columns);
     if (flow) walk.refuseFlow(flow, clause);
   } else if (isTypeName(child)) {
     // Where a type is only declared, nothing is converted to it.

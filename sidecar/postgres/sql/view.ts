@@ -27,7 +27,7 @@ export function followView(walk: Walk, view: Relation, access: Access): readonly
   if (view.schema === 'pg_catalog' || view.schema === 'information_schema') return null;
   const { walk: inner, outputs } = followed(walk, view);
   walk.merge(inner);
-  if (access !== 'read') writeThrough(walk, view, inner, access);
+  if (access !== 'read' && view.kind === 'view') writeThrough(walk, view, inner, access);
   if (outputs === null && walk.masked) walk.lost(`the view ${relationName(view)} could not be followed`);
   return outputs;
 }
