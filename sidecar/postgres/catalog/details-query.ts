@@ -109,6 +109,16 @@ const TRIGGERS = `(SELECT pg_catalog.bit_or(t.tgtype) FROM pg_catalog.pg_trigger
   WHERE t.tgrelid ${EQ} c.oid AND t.tgenabled ${NE} 'D'::${CHAR}
   AND (NOT t.tgisinternal OR t.tgfoid ${GE} 16384::pg_catalog.oid))`;
 
+/** Columns of the partition key, those within expressions too: on these the table depends itself. */
+const PARTITION_KEY = `(SELECT pg_catalog.json_agg(DISTINCT key.number) FROM pg_catalog.pg_partitioned_table p
+  CROSS JOIN LATERAL (
+    SELECT k::pg_catalog.int4 FROM pg_catalog.unnest(p.partattrs::pg_catalog.int2[]) AS k
+    UNION ALL
+    SELECT d.refobjsubid FROM pg_catalog.pg_depend d
+    WHERE d.classid ${EQ} ${CLASS}::pg_catalog.oid AND d.objid ${EQ} c.oid AND d.objsubid ${EQ} 0
+    AND d.refclassid ${EQ} ${CLASS}::pg_catalog.oid AND d.refobjid ${EQ} c.oid) AS key(number)
+  WHERE p.partrelid ${EQ} c.oid AND key.number ${GT} 0)`;
+
 const OID = 'pg_catalog.oid';
 
 /** PostgreSQL's own functions are in no dependency, so any that is found is another's. */
@@ -155,6 +165,7 @@ SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence ${EQ
   ${INDEXES},
   pointing.keys,
   ${RUNS_CODE},
+  ${PARTITION_KEY},
   ${VERSION}
 FROM (SELECT DISTINCT w.oid FROM wanted w) AS w
 JOIN pg_catalog.pg_class c ON c.oid ${EQ} w.oid

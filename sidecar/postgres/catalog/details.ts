@@ -126,7 +126,8 @@ function pointing(entry: unknown): Relation['referencedBy'][number] {
 /** `shared` keeps equal lists of columns once: the partitions of one table have the same. */
 function details(row: Row, shared: Map<string, readonly Column[]>): Details {
   const [, oid, schema, name, kind, temporary, columnsJson, generated, parents, children, definition] = row;
-  const [triggers, rules, rowSecurity, constraints, indexes, referencedBy, runsCode, version] = row.slice(11);
+  const [triggers, rules, rowSecurity, constraints, indexes, referencedBy, ...rest] = row.slice(11);
+  const [runsCode, partitionKey, version] = rest;
   const key = `${columnsJson ?? ''} ${generated ?? ''}`;
   const own = shared.get(key) ?? columns(columnsJson, generated);
   shared.set(key, own);
@@ -139,6 +140,7 @@ function details(row: Row, shared: Map<string, readonly Column[]>): Details {
     kind: KINDS[text(kind)] ?? 'other',
     temporary: flag(temporary),
     columns: own,
+    partitionKey: list(partitionKey).map(integer),
     parents: list(parents).map(integer),
     children: list(children).map(integer),
     definition: definition ?? null,

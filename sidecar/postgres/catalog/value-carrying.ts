@@ -13,7 +13,7 @@ const RELATIONS = words(`
 `);
 
 /** Counters of blocks, rows and dead rows: by them values tell their lengths. */
-const COUNTERS = /^(pg_stat|pg_statio|pg_stat_xact)_(all|sys|user)_(tables|indexes|sequences)$|^pg_stat_progress_/;
+const COUNTERS = /^(pg_stat|pg_statio|pg_stat_xact)_(all|sys|user)_(tables|indexes|sequences)$/;
 
 /** Of extensions, in whatever schema they were put. */
 const ANYWHERE = words('pg_stat_statements pg_stat_monitor pg_qualstats');
@@ -31,9 +31,10 @@ const FUNCTIONS = words(`
 `);
 
 /** What the counters are read by. */
-const COUNTING = /^pg_stat_get_/;
+const COUNTING =
+  /^pg_stat_get_(xact_)?(numscans|tuples_|live_tuples|dead_tuples|mod_since|ins_since|blocks_|db_|io$|wal$|backend_io|backend_wal)/;
 
-/** By the resolved schema and name. Every toast table carries values. */
+/** By the resolved schema and name. Every toast table carries values; the progress views do not. */
 export function valueCarryingRelation(schema: string, name: string): boolean {
   if (schema === 'pg_toast' || schema.startsWith('pg_toast_temp_')) return true;
   if (ANYWHERE.has(name)) return true;
