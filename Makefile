@@ -2,15 +2,15 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 SHELL := /bin/bash
 
-.PHONY: demo test check format lint types unused generated build bench fuzz packages clean
+.PHONY: demo test check format lint types rooms unused generated build bench fuzz packages clean
 
-demo: dist/sidewarden.mjs
+demo: build
 	@node dist/sidewarden.mjs demo $(ARGS)
 
 test: build packages
 	@node e2e/test.ts $(ARGS)
 
-check: format lint types unused generated
+check: format lint types rooms unused generated
 
 format: node_modules
 	prettier --check .
@@ -21,15 +21,19 @@ lint: node_modules
 types: node_modules
 	tsc --noEmit -p .
 
+# Who may import whom.
+rooms: node_modules
+	npm run --silent rooms
+
 unused: node_modules
-	knip
+	npm run --silent unused
 
 # What is generated is generated again and compared.
 generated: node_modules
 	npm run --silent crds
 	git diff --exit-code -- 'crds/*.yaml'
 
-build dist/sidewarden.mjs: node_modules
+build: node_modules
 	@node build.ts
 
 bench: build

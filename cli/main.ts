@@ -3,6 +3,7 @@ import './engine.ts';
 import { enableCompileCache } from 'node:module';
 import { Command } from 'commander';
 import { addApprovalsCommands } from './approvals.ts';
+import { addDemoCommand } from './demo.ts';
 import { addPolicyCommands } from './policy.ts';
 import { addRecordingsCommands } from './recordings.ts';
 import { addServeCommand } from './serve.ts';
@@ -22,6 +23,7 @@ const state = env['SIDEWARDEN_STATE'] ?? './.sidewarden';
 const editor = env['VISUAL'] ?? env['EDITOR'] ?? 'vi';
 
 addServeCommand(program);
+addDemoCommand(program);
 addApprovalsCommands(program, { state, editor });
 addRecordingsCommands(program, { state });
 addPolicyCommands(program);
