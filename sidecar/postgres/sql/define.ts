@@ -1,5 +1,5 @@
 /** Runs through a statement that defines, changes or drops something. */
-import type { CreateTableAsStmt, Node, TruncateStmt, ViewStmt } from '@pgsql/types';
+import type { AlterTableStmt, CreateTableAsStmt, Node, TruncateStmt, ViewStmt } from '@pgsql/types';
 import { inside, visit } from './inside.ts';
 import { DEFINITIONS, type Fields, listedRelations } from './definition.ts';
 import { definitionUnderMasks } from './definition-masks.ts';
@@ -30,6 +30,8 @@ export function definition(walk: Walk, node: Node): Meaning | null {
     );
   }
   for (const { schema, name } of listedRelations(node)) dropped(walk, schema, name);
+  walk.seen.add(fields);
+  if ('AlterTableStmt' in node && changesRights(node.AlterTableStmt)) walk.effect('privilege');
   walk.declaring = true;
   walk.defining =
     'LockStmt' in node
@@ -48,6 +50,13 @@ export function definition(walk: Walk, node: Node): Meaning | null {
     changesCatalog: ddl || known.effects.includes('privilege'),
     ...(known.effects.includes('opaque') && { changesSettings: true }),
   };
+}
+
+function changesRights({ cmds = [] }: AlterTableStmt): boolean {
+  return cmds.some((item) => {
+    const type = 'AlterTableCmd' in item ? (item.AlterTableCmd.subtype ?? '') : '';
+    return type === 'AT_ChangeOwner' || type.endsWith('RowSecurity');
+  });
 }
 
 function dropped(walk: Walk, schema: string | null, name: string): void {

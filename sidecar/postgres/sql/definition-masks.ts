@@ -25,6 +25,8 @@ export function definitionUnderMasks(walk: Walk, node: Node): void {
       'IndexElem' in item ? [item.IndexElem.name ?? ''] : [],
     );
     columns(walk, relation, names, 'an index');
+    // Its columns are protected by what they are selected from, not by name.
+    if (find(walk, relation)?.kind === 'materialized-view') walk.lost('an index of a materialized view');
   } else if ('CreateStatsStmt' in node) {
     const names = (node.CreateStatsStmt.exprs ?? []).flatMap((item) =>
       'StatsElem' in item ? [item.StatsElem.name ?? ''] : [],

@@ -122,7 +122,8 @@ function relationColumns(
 ): readonly ScopeColumn[] {
   const table = relationName(relation);
   const isView = relation.kind === 'view' || relation.kind === 'materialized-view';
-  const followed = isView ? followView(walk, relation, access) : null;
+  const defines = access === 'ddl' || access === 'privilege';
+  const followed = isView && !defines ? followView(walk, relation, access) : null;
   return relation.columns.map((column, index) => {
     const own = columns.has(column.name) ? flowOf(relation, column.name, columns) : null;
     const inner = followed?.[index];
