@@ -7,6 +7,7 @@ import type { ApprovalEvidence } from '../../crds/approval.ts';
 import type { ApprovalGateway } from '../approval/gateway.ts';
 import type { ConnectionConfig } from '../configuration.ts';
 import { asksForPassword, identify, isLoopback } from '../identity/identity.ts';
+import { peerUser } from '../net/peer-user.ts';
 import type { Decision, Identity } from '../operation.ts';
 import { Pipeline, type PolicyInForce } from '../pipeline.ts';
 import type { PolicyDigest } from '../record/event.ts';
@@ -21,6 +22,7 @@ import { Exchange } from './exchange.ts';
 import { ExtendedQuery } from './extended-query.ts';
 import { SimpleQuery } from './simple-query.ts';
 import { createMaskKeys } from '../mask/keys.ts';
+import { holdNotice } from './hold-notice.ts';
 import { Masking } from './masking.ts';
 import { TypeCatalog } from './rows/type-catalog.ts';
 import { errorFields } from './refusal.ts';
@@ -291,7 +293,7 @@ export class PostgresAdapter {
       types: this.#types,
       query: this.#side.query,
     });
-    const state = this.#state(identity, recorder.session, exchange, analyst, pipeline, link);
+    const state = this.#state(client, identity, recorder.session, exchange, analyst, pipeline, link);
     const processId = randomInt(1, 0x7fffffff);
     const secret = randomBytes(client.minor >= 2 ? 32 : 4);
     const session = new Session({
@@ -326,6 +328,7 @@ export class PostgresAdapter {
   }
 
   #state(
+    { socket }: Client,
     identity: Identity,
     session: string,
     exchange: Exchange,
@@ -339,6 +342,11 @@ export class PostgresAdapter {
       identity,
       session,
       maxPendingApprovals: config.limits.pendingApprovals,
+      clientUser: async () => {
+        const user = await peerUser(socket);
+        // Who runs this process can do all that it can: keeping them from deciding would keep nobody from anything.
+        return user === process.geteuid?.() ? undefined : user;
+      },
       role: () => analyst.role,
       searchPath: () => analyst.searchPath,
       transaction: () => ({ open: exchange.open, failed: exchange.status === 'E', wrote: exchange.wrote }),
@@ -356,19 +364,7 @@ export class PostgresAdapter {
         });
       },
       held: (approval, requirement) => {
-        const who = [
-          ...requirement.approvers.groups.map((group) => `group ${group}`),
-          ...requirement.approvers.users,
-        ].join(' or ');
-        const minutes = `${Math.ceil(requirement.timeout / 60_000)} min`;
-        const fields = errorFields(
-          'NOTICE',
-          '00000',
-          `waiting for approval ${approval}`,
-          `Held by policy ${requirement.rule.policy}, rule ${requirement.rule.rule}; ${who} can decide within ${minutes}.`,
-          'The statement runs when it is approved. Cancel it to give up.',
-        );
-        exchange.toClient.send(encodeErrorFields('notice', fields));
+        exchange.toClient.send(encodeErrorFields('notice', holdNotice(approval, requirement)));
         exchange.toClient.flush();
       },
     };

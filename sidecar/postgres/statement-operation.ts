@@ -13,6 +13,8 @@ export interface StatementState {
   readonly identity: Identity;
   readonly session: string;
   readonly maxPendingApprovals: number;
+  /** The operating system's user that the client runs as, when it is known and not the one that enforces. */
+  clientUser(): Promise<number | undefined>;
   role(): string;
   searchPath(): readonly string[];
   transaction(): { readonly open: boolean; readonly failed: boolean; readonly wrote: boolean };
@@ -85,7 +87,9 @@ export class StatementOperation implements Operation {
     const state = this.#state;
     const { facts } = this.statement;
     const { open, wrote } = state.transaction();
+    const clientUid = await state.clientUser();
     return {
+      ...(clientUid === undefined ? {} : { clientUid }),
       connection: state.connection,
       session: state.session,
       identity: state.identity,
