@@ -84,6 +84,7 @@ function complete(walk: Walk, node: Node, { text, fingerprint }: Omit<ParsedStat
     changesSettings: found.changesSettings === true || opaque || walk.settings.length > 0,
     explainable: found.explainable === true && !opaque && !walk.expensive && walk.settings.length === 0,
     parameterCount: found.parameterCount ?? walk.parameterCount,
+    nearProtected: walk.masked && (walk.touched !== null || walk.protectedTable() !== null),
     returnsRows: found.returnsRows ?? found.result !== undefined,
   };
 }

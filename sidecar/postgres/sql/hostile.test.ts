@@ -173,7 +173,7 @@ describe('hostile texts', () => {
     const column = fc.constantFrom('card', 'c.n', 'secret', 'c', 'c.email');
     fc.assert(
       fc.property(column, fc.array(wrap, { maxLength: 4 }), outer, (name, wraps, text) => {
-        const target = wraps.reduce((inner, one) => one.replace('X', () => inner), name);
+        const target = wraps.reduce<string>((inner, one) => one.replace('X', () => inner), name);
         const analysis = run(text.replace('Q', () => `SELECT ${target} FROM customers c`));
         if (analysis.kind === 'parsed') assert.notEqual(analysis.statements.at(-1)?.masks.kind, 'clear');
       }),

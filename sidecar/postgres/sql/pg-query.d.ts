@@ -14,6 +14,6 @@ declare module 'libpg-query/wasm/libpg-query.js' {
     getValue(pointer: number, type: 'i32'): number;
   }
   // The module is CommonJS, with nothing but a default.
-  // eslint-disable-next-line import-x/no-default-export
+  // eslint-disable-next-line no-restricted-exports
   export default function load(): Promise<PgQuery>;
 }

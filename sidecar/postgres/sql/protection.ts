@@ -8,6 +8,9 @@ export type ProtectedColumns = ReadonlyMap<string, FieldMask>;
 
 const NONE: ProtectedColumns = new Map();
 
+/** How many pages a table fills: by them its values tell their lengths. */
+const PAGES = ['relpages', 'relallvisible', 'relallfrozen'].map((name) => `pg_catalog.pg_class.${name}`);
+
 const byRules = new WeakMap<MaskRules, Protection>();
 
 export class Protection {
@@ -22,6 +25,7 @@ export class Protection {
       const before = this.#masks.get(column);
       this.#masks.set(column, before === undefined ? field(mask) : REDACTED);
     }
+    if (this.active) for (const column of PAGES) this.#masks.set(column, REDACTED);
   }
 
   /** The same for the same rules, so that what was found out is kept. */

@@ -96,7 +96,7 @@ function closeChannels(walk: Walk, relation: Relation, columns: ProtectedColumns
     );
   }
   if (columns.size === 0) return;
-  walk.touched ??= relationName(relation);
+  if (relation.schema !== 'pg_catalog') walk.touched ??= relationName(relation);
   for (const kin of [relation, ...ancestors(relation, walk.catalog, walk.needs)]) {
     const key = kin.columns.find(
       ({ number, name }) => kin.partitionKey?.includes(number) === true && columns.has(name),

@@ -1,6 +1,6 @@
 /** What names mean at a place in a statement: the FROM items of its query level and of those around it, and the CTEs. */
 import type { Relation } from '../catalog/relation.ts';
-import { type Output, PARTIAL, type Value, clear, eitherFlow, rowFlow } from './value.ts';
+import { type Output, PARTIAL, type Value, clear, derived, eitherFlow, rowFlow } from './value.ts';
 import type { Walk } from './walk.ts';
 
 export interface ScopeColumn extends Output {
@@ -132,9 +132,18 @@ export function lookup(walk: Walk, scope: Scope, name: string): Value | null {
 
 function systemColumn(level: Scope, name: string): Value | null {
   const type = SYSTEM_COLUMNS.get(name);
-  return type !== undefined && level.entries.some(({ relation }) => relation !== null)
-    ? clear(type, true)
-    : null;
+  if (type === undefined) return null;
+  const owners = level.entries.filter(({ relation }) => relation !== null);
+  const [owner] = owners;
+  return owner === undefined ? null : systemValue(owners.find(isProtected) ?? owner, name, type);
+}
+
+const isProtected = ({ columns }: RangeEntry): boolean => columns.some(({ flow }) => flow !== null);
+
+/** Where a row is tells how long it and its neighbours are. */
+function systemValue(entry: RangeEntry, name: string, type: number): Value {
+  if (name !== 'ctid' || !isProtected(entry)) return clear(type, true);
+  return derived(`${entry.columns[0]?.table ?? entry.name}.ctid`, 1, type);
 }
 
 export function findEntry(scope: Scope, schema: string | null, name: string): RangeEntry | null {
@@ -151,6 +160,6 @@ export function lookupIn(walk: Walk, entry: RangeEntry, name: string): Value | n
   const column = entry.columns.find((candidate) => candidate.name === name);
   if (column) return readColumn(walk, column);
   const system = entry.relation ? SYSTEM_COLUMNS.get(name) : undefined;
-  if (system !== undefined) return clear(system, true);
+  if (system !== undefined) return systemValue(entry, name, system);
   return entry.open ? PARTIAL : null;
 }

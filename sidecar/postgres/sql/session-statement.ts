@@ -174,7 +174,8 @@ function execute(walk: Walk, node: ExecuteStmt): Meaning {
 }
 
 /** Takes over the facts of the statement that is executed. */
-export function asPrepared(walk: Walk, { facts }: Statement): void {
+export function asPrepared(walk: Walk, { facts, nearProtected = false }: Statement): void {
+  if (nearProtected) walk.touched ??= 'the tables of the prepared statement';
   for (const name of facts.effects) walk.effects |= effectBit(name);
   for (const { name, access, indirect } of facts.tables)
     for (const one of access) walk.table(name, one, indirect);

@@ -64,6 +64,8 @@ export interface Statement {
   readonly explainable: boolean;
   /** Number of the highest `$n` in it. */
   readonly parameterCount: number;
+  /** Reads or changes a relation with protected columns, itself or by a view, a partition or a child: the server's errors may show its rows. */
+  readonly nearProtected?: boolean;
   /** Returns rows (of its own; EXECUTE and FETCH as what they run). */
   readonly returnsRows: boolean;
 }
