@@ -217,12 +217,22 @@ function masksOf(statement: Statement): Run['masks'] {
 /** Whether the server's messages about a statement could hold a protected value. */
 export function messagesWithheld(statement: Statement, rules: MaskRules): boolean {
   if (rules.columns.length === 0) return false;
-  if (statement.masks.kind !== 'clear' || statement.facts.effects.includes('opaque')) return true;
-  // Names may hold dots: a table is one of a protected column when the column's name goes on from the table's.
-  return statement.facts.tables.some(({ name }) =>
-    rules.columns.some(({ column }) => column.startsWith(`${name}.`)),
-  );
+  const { masks, facts, nearProtected = false } = statement;
+  if (masks.kind !== 'clear' || nearProtected || facts.effects.includes('opaque')) return true;
+  return facts.tables.length === 0 && EVERY_TABLE.has(facts.verb);
 }
+
+/** They say what belongs to statements before them, or to tables that they do not name. */
+const EVERY_TABLE = new Set([
+  'COMMIT',
+  'SET CONSTRAINTS',
+  'FETCH',
+  'MOVE',
+  'ANALYZE',
+  'VACUUM',
+  'REINDEX',
+  'CLUSTER',
+]);
 
 export function newRun(number: number, statement: Statement, rules: MaskRules, budget: RowBudget): Run {
   return new Run(number, statement, masksOf(statement), messagesWithheld(statement, rules), budget);

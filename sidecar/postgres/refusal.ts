@@ -45,8 +45,6 @@ export function errorFields(
  * (PostgreSQL documentation, "PostgreSQL Error Codes").
  */
 const TEXT_ONLY = new Set([
-  '00',
-  '01',
   '03',
   '08',
   '0A',
@@ -68,11 +66,21 @@ const TEXT_ONLY = new Set([
 
 /** What is said in place of a message that could carry a value, by its class. */
 const GENERIC: ReadonlyMap<string, string> = new Map([
+  ['00', 'the server sent a notice'],
+  ['01', 'the server sent a warning'],
   ['22', 'a value is not valid for its type or for what is done with it'],
   ['23', 'a constraint is violated'],
   ['44', 'a view refuses the row'],
   ['P0', 'a function raised an error'],
 ]);
+
+/** Notices are of class 00 whoever sends them, a function's RAISE too: these are the server's own, and only name things. */
+const NAMING_NOTICE =
+  /^(?:[a-z ]+ "[^"]*"(?: of relation "[^"]*"| for relation "[^"]*")? does not exist, skipping|drop cascades to .*|truncate cascades to table "[^"]*"|merging (?:column|multiple inherited definitions of column) "[^"]*".*)$/;
+
+function isHarmless(sqlstate: string, message: string): boolean {
+  return TEXT_ONLY.has(sqlstate.slice(0, 2)) || (sqlstate === '00000' && NAMING_NOTICE.test(message));
+}
 
 /** Fields that name things, and so cannot carry a value: severity, code, position, schema, table, column, type, constraint. */
 const NAMES = ['S', 'V', 'C', 'P', 's', 't', 'c', 'd', 'n'];
@@ -88,7 +96,8 @@ export function withoutValues(fields: ErrorFields): ErrorFields {
     if (value !== undefined) kept.set(name, value);
   }
   const sqlstate = fields.get('C') ?? 'XX000';
-  const message = TEXT_ONLY.has(sqlstate.slice(0, 2)) ? fields.get('M') : undefined;
+  const said = fields.get('M') ?? '';
+  const message = isHarmless(sqlstate, said) ? said : undefined;
   kept.set('M', message ?? GENERIC.get(sqlstate.slice(0, 2)) ?? 'the server reported an error');
   if (message === undefined)
     kept.set('D', 'The message is withheld, since this connection masks data that it could show.');
