@@ -7,8 +7,9 @@ import type { ApprovalEvidence } from '../../crds/approval.ts';
 import type { ApprovalGateway } from '../approval/gateway.ts';
 import type { ConnectionConfig } from '../configuration.ts';
 import { asksForPassword, identify, isLoopback } from '../identity/identity.ts';
-import { peerUser } from '../net/peer-user.ts';
-import type { Decision, Identity } from '../operation.ts';
+import { observedMasksNote } from '../mask/observed.ts';
+import { otherUser } from '../net/peer-user.ts';
+import type { Identity } from '../operation.ts';
 import { Pipeline, type PolicyInForce } from '../pipeline.ts';
 import type { PolicyDigest } from '../record/event.ts';
 import type { RecordingHeader, SessionRecorder } from '../record/recorder.ts';
@@ -22,13 +23,12 @@ import { Exchange } from './exchange.ts';
 import { ExtendedQuery } from './extended-query.ts';
 import { SimpleQuery } from './simple-query.ts';
 import { createMaskKeys } from '../mask/keys.ts';
-import { holdNotice } from './hold-notice.ts';
 import { Masking } from './masking.ts';
 import { TypeCatalog } from './rows/type-catalog.ts';
-import { errorFields } from './refusal.ts';
 import { Requests } from './requests.ts';
 import { type ServerLink, ServerRefusal, cancelServer, connectServer } from './server.ts';
 import { Session } from './session.ts';
+import { tellHeld, tellObserved } from './telling.ts';
 import { startParameters } from './settings.ts';
 import { SideConnection } from './side.ts';
 import { type SignIn, fatal, signIn } from './signin.ts';
@@ -36,7 +36,6 @@ import type { StatementOperation, StatementState } from './statement-operation.t
 import {
   encodeAuthentication,
   encodeBackendKeyData,
-  encodeErrorFields,
   encodeParameterStatus,
   encodeReadyForQuery,
 } from './wire/backend.ts';
@@ -324,6 +323,8 @@ export class PostgresAdapter {
     });
     welcome(client.socket, link, processId, secret);
     log.info({ session: recorder.session, subject: identity.subject }, 'session started');
+    const observed = observedMasksNote(policy().observedMasks);
+    if (observed) recorder.append(observed);
     session.start(requests, answers, client.rest);
   }
 
@@ -342,11 +343,7 @@ export class PostgresAdapter {
       identity,
       session,
       maxPendingApprovals: config.limits.pendingApprovals,
-      clientUser: async () => {
-        const user = await peerUser(socket);
-        // Who runs this process can do all that it can: keeping them from deciding would keep nobody from anything.
-        return user === process.geteuid?.() ? undefined : user;
-      },
+      clientUser: () => otherUser(socket),
       role: () => analyst.role,
       searchPath: () => analyst.searchPath,
       transaction: () => ({ open: exchange.open, failed: exchange.status === 'E', wrote: exchange.wrote }),
@@ -363,10 +360,7 @@ export class PostgresAdapter {
           inTransaction: exchange.open,
         });
       },
-      held: (approval, requirement) => {
-        exchange.toClient.send(encodeErrorFields('notice', holdNotice(approval, requirement)));
-        exchange.toClient.flush();
-      },
+      held: (approval, requirement) => tellHeld(exchange, approval, requirement),
     };
   }
 
@@ -427,18 +421,4 @@ function clientFault(error: unknown): { sqlstate: string; message: string } | un
   // invalid_parameter_value, undefined_object (a setting), cannot_connect_now, too_many_connections
   if (!['22023', '42704', '57P03', '53300'].includes(sqlstate)) return undefined;
   return { sqlstate, message: error.message };
-}
-
-function tellObserved(exchange: Exchange, decision: Decision): void {
-  for (const { policy, would, rules } of decision.observed) {
-    if (would === 'allow') continue;
-    const names = rules.map(({ rule }) => rule).join(', ');
-    const fields = errorFields(
-      'NOTICE',
-      '00000',
-      `policy ${policy} would ${would} this statement (it only observes)`,
-      names === '' ? '' : `Rules: ${names}.`,
-    );
-    exchange.toClient.send(encodeErrorFields('notice', fields));
-  }
 }

@@ -35,6 +35,7 @@ export interface RecordingOptions {
 
 export interface SessionRecorder {
   readonly session: string;
+  readonly durability: Durability;
   /**
    * True for good after a write failed, the backlog grew over its cap, or the recording was closed: every later
    * operation is to be refused.
@@ -140,6 +141,10 @@ class Recorder implements SessionRecorder {
     this.#previous = headerHash;
   }
 
+  get durability(): Durability {
+    return this.#options.durability;
+  }
+
   get failed(): boolean {
     return this.#failure !== undefined || this.#closing !== undefined;
   }
@@ -238,7 +243,8 @@ class Recorder implements SessionRecorder {
 
   /** Hashes while the operation is under way, rather than all at once when the lines are written. */
   #chainSoon(): void {
-    this.#immediate ??= setImmediate(() => {
+    if (this.#immediate !== undefined) return;
+    this.#immediate = setImmediate(() => {
       this.#immediate = undefined;
       // While a write is under way, its loop takes what has come.
       if (this.#writing !== undefined || this.#segment === undefined || this.#failure !== undefined) return;
