@@ -205,7 +205,7 @@ const CASES: readonly (readonly [string, string])[] = [
   ['refused', "select (card, id) = ('1', 1/0) from customers"],
   ['refused', 'prepare p as select card from customers order by card'],
   ['clear', 'declare c cursor for select card from customers'],
-  ['clear', 'select tableoid, ctid, id from customers'],
+  ['clear', 'select tableoid, xmin, id from customers'],
   ['###', 'select md5(card), length(card), left(card,4) from customers'],
   ['clear', 'select * from plain_view'],
   ['.##', 'select * from card_view where id = 3'],

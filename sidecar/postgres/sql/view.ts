@@ -33,15 +33,17 @@ export function followView(walk: Walk, view: Relation, access: Access): readonly
 }
 
 function followed(walk: Walk, view: Relation): Followed {
-  const { catalog, protection } = walk;
-  const before = known.get(view);
+  const { catalog, protection, changed } = walk;
+  // After a change in the same text its names may mean something else, here and now only.
+  const lasting = !changed.everything && !changed.path && changed.names.size === 0;
+  const before = lasting ? known.get(view) : undefined;
   if (before?.version === catalog.version && before.protection === protection) return before;
   const inner = new Walk(walk, walk.needs, true, new Set([...walk.following, view.oid]));
   const needs = walk.needs.length;
   const outputs = walk.following.has(view.oid) ? null : definitionOutputs(inner, view);
   if (outputs === null) inner.opaque(`the view ${relationName(view)}`);
   const result = { version: catalog.version, protection, walk: inner, outputs };
-  if (walk.needs.length === needs) known.set(view, result);
+  if (lasting && walk.needs.length === needs) known.set(view, result);
   return result;
 }
 
