@@ -8,6 +8,7 @@ import { MASKS, maskedCatalog } from './testing-masked.ts';
 
 /** `.` is a clear field, `#` a masked one, parentheses hold those of a row. */
 const CASES: readonly (readonly [string, string])[] = [
+  ['##', "select coalesce(secret->'a'->'b'->>'c', ''), secret->'a' from customers"],
   ['refused', 'select distinct on (id) card as id from customers'],
   ['refused', 'select id, card as name from customers order by name'],
   ['refused', 'select id, card as name from customers group by name, id'],

@@ -6,6 +6,7 @@ import { qualifiedName } from './node.ts';
 import type { Scope } from './scope.ts';
 import {
   BOOL,
+  JSONB,
   TEXT,
   UNKNOWN_TYPE,
   type Value,
@@ -95,6 +96,8 @@ function binary(walk: Walk, name: string, left: Value | undefined, right: Value 
 }
 
 function resultType(name: string, left: number, right: number): number {
+  if (name === '->>') return left === JSONB ? TEXT : 0;
+  if (name === '->') return left === JSONB ? JSONB : 0;
   if (name === '||') return isText(left) && isText(right) ? TEXT : 0;
   return left === right && left !== UNKNOWN_TYPE ? left : 0;
 }

@@ -43,6 +43,7 @@ export function select(walk: Walk, statement: SelectStmt, outer: Scope): Result 
         : simple(walk, statement, scope);
   condition(walk, statement.limitCount, scope, 'LIMIT');
   condition(walk, statement.limitOffset, scope, 'OFFSET');
+  // FOR UPDATE and the like change no data, but make other sessions wait, as advisory locks do.
   if (statement.lockingClause !== undefined && statement.lockingClause.length > 0) walk.effect('session');
   return result;
 }
