@@ -39,7 +39,7 @@ build: node_modules
 bench: build
 	node bench/main.ts $(ARGS)
 
-# Property and fuzz tests for longer: FUZZ_SECONDS each.
+# Property and fuzz tests for longer: ARGS="TIMES [PART OF A PATH]..."
 fuzz: build
 	node e2e/fuzz.ts $(ARGS)
 
