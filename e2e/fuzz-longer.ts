@@ -6,7 +6,7 @@ const times = Number(process.env['FUZZ_TIMES'] ?? 1);
 registerHooks({
   load(url, context, nextLoad) {
     const loaded = nextLoad(url, context);
-    if (!url.endsWith('.test.ts') || loaded.source === undefined || loaded.source === null) return loaded;
+    if (!url.endsWith('.test.ts') || loaded.source === undefined) return loaded;
     const text =
       typeof loaded.source === 'string'
         ? loaded.source
