@@ -91,9 +91,12 @@ function wholeRow(expression: string): string {
   return `pg_catalog.strpos(coalesce(${expression}::${TEXT}, ''), ':varattno 0 ') ${GT} 0`;
 }
 
-/** Indexes without a constraint that are unique or computed; 0 among their columns stands for the whole row. */
+/**
+ * Indexes without a constraint that are unique or computed; 0 among their columns stands for the whole row. One that is only
+ * computed is like a check: of a row itself it may fail, and says nothing of others.
+ */
 const INDEXES = `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-    CASE WHEN x.indexprs IS NULL AND x.indpred IS NULL THEN 'u' ELSE 'i' END, ic.relname,
+    CASE WHEN x.indexprs IS NULL AND x.indpred IS NULL THEN 'u' WHEN x.indisunique THEN 'i' ELSE 'c' END, ic.relname,
     CASE WHEN ${wholeRow('x.indexprs')} OR ${wholeRow('x.indpred')} THEN pg_catalog.json_build_array(0)
     ELSE (SELECT pg_catalog.json_agg(DISTINCT d.refobjsubid) FROM pg_catalog.pg_depend d
      WHERE d.classid ${EQ} ${CLASS}::pg_catalog.oid AND d.objid ${EQ} x.indexrelid

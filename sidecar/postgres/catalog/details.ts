@@ -89,10 +89,11 @@ function columns(json: string | null | undefined, generated: string | null | und
   }
   const all = list(json).map(array);
   const every = all.map(([number]) => integer(number));
-  return all.map(([number, name, type]) => ({
+  return all.map(([number, name, type, made]) => ({
     number: integer(number),
     name: text(name),
     type: integer(type),
+    generated: text(made) !== '',
     generatedFrom: expand(sources.get(integer(number)) ?? [], every).filter((source) => source !== number),
   }));
 }
