@@ -93,8 +93,8 @@ for (const [label, binaries] of [
         customers_email_key: ['unique', [2]],
         customers_card_check: ['check', [3]],
         customers_plain: ['unique', [3]],
-        customers_expression: ['index-expression', [1, 3]],
-        customers_partial: ['index-expression', [1, 2]],
+        customers_expression: ['check', [1, 3]],
+        customers_partial: ['check', [1, 2]],
       };
       for (const [name, [kind, columns]] of Object.entries(expected)) {
         assert.deepEqual(byName.get(name), { kind, name, columns }, name);
@@ -113,7 +113,7 @@ for (const [label, binaries] of [
         constraints.map(({ kind, columns }) => [kind, columns]),
         [
           ['check', [1, 2]],
-          ['index-expression', [1, 2]],
+          ['check', [1, 2]],
         ],
       );
     });
