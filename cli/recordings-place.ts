@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { DirectoryStore } from '../sidecar/record/directory-store.ts';
 import { isSessionId } from '../sidecar/record/session-id.ts';
 import { loadTrustedKey, PUBLIC_KEY, type TrustedKey } from '../sidecar/record/signer.ts';
-import type { RecordingStore } from '../sidecar/record/store.ts';
+import { readWhole, type RecordingStore } from '../sidecar/record/store.ts';
+import { HEADER_FILE, MAX_DOCUMENT, readHeader } from '../sidecar/record/documents.ts';
+import { RecordingError } from '../sidecar/record/recording-error.ts';
+import { parseJson, parseSealed } from '../sidecar/record/sealed.ts';
 
 export interface PlaceOptions {
   readonly state: string;
@@ -35,8 +38,7 @@ export async function sessionsIn(options: PlaceOptions): Promise<readonly string
 /** `typed` is an id, a part of one that only it has at its beginning or end, or `last`. */
 export async function findSession(options: PlaceOptions, typed: string): Promise<string> {
   const sessions = await sessionsIn(options);
-  const last = sessions.at(-1);
-  if (typed === 'last' && last !== undefined) return last;
+  if (typed === 'last') return newest(options, sessions);
   if (isSessionId(typed) && sessions.includes(typed)) return typed;
   const found = sessions.filter((session) => session.startsWith(typed) || session.endsWith(typed));
   const [only] = found;
@@ -46,6 +48,29 @@ export async function findSession(options: PlaceOptions, typed: string): Promise
       ? 'no session has this id: `sidewarden recordings list` names them'
       : `${found.length} sessions begin or end so: give more of the id`,
   );
+}
+
+/** An id has the second in which its session began; of those of one second, the header tells. */
+async function newest(options: PlaceOptions, sessions: readonly string[]): Promise<string> {
+  const second = (sessions.at(-1) ?? '').split('-')[0] ?? '';
+  let last = { session: sessions.at(-1) ?? '', startedAt: '' };
+  for (const session of sessions.filter((one) => one.startsWith(second))) {
+    const startedAt = await startOf(storeOf(options), session);
+    if (startedAt > last.startedAt) last = { session, startedAt };
+  }
+  return last.session;
+}
+
+/** ISO 8601; empty when there is no header that can be read. */
+async function startOf(store: RecordingStore, session: string): Promise<string> {
+  try {
+    const bytes = await readWhole(store, session, HEADER_FILE, MAX_DOCUMENT);
+    if (bytes === undefined) return '';
+    return readHeader(parseJson(parseSealed(bytes, HEADER_FILE).payload, HEADER_FILE), '').startedAt;
+  } catch (error) {
+    if (error instanceof RecordingError) return '';
+    throw error;
+  }
 }
 
 export interface CheckingKey extends TrustedKey {

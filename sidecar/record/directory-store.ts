@@ -121,7 +121,9 @@ class LiveFile implements LiveSegment {
 
   async sync(): Promise<void> {
     await guarded('cannot sync the segment', async () => {
-      await this.#file.datasync();
+      // At the same time: what is synced and has no name any more is as good as lost.
+      const [{ nlink }] = await Promise.all([this.#file.stat(), this.#file.datasync()]);
+      if (nlink === 0) throw new RecordingError('store', 'the segment was deleted');
       const folders = this.#unsyncedFolders;
       for (const folder of folders) await syncFolder(folder);
       this.#unsyncedFolders = [];

@@ -60,7 +60,7 @@ export interface OperationDecided {
   readonly operation: number;
   readonly decision: Decision | Refusal;
   readonly facts: Facts | UnknownFacts;
-  /** Of the bytes that are to be forwarded; empty when nothing could be. */
+  /** `operationDigest` of what is to be forwarded; empty when nothing could be, and for what a batched session allows. */
   readonly digest: string;
   readonly masks: MaskSummary;
 }
