@@ -20,6 +20,12 @@ export async function peerUser(peer: Peer): Promise<number | undefined> {
   return undefined;
 }
 
+/** As `peerUser`, unless it is who runs this process: they can do all that it can, and keeping them out would keep out nobody. */
+export async function otherUser(peer: Peer): Promise<number | undefined> {
+  const user = await peerUser(peer);
+  return user === process.geteuid?.() ? undefined : user;
+}
+
 /**
  * `sl local:port remote:port state queues timer retransmits uid …`, addresses in the machine's byte order and hexadecimal.
  * Only connections that are established: one that was closed belongs to nobody.
