@@ -2,7 +2,8 @@
 import type { CreateFunctionStmt, CreateStmt, CreateTrigStmt, Node, ViewStmt } from '@pgsql/types';
 import type { Volatility } from '../sidecar/operation.ts';
 import type { Column, FunctionInfo, Relation, RelationKind } from '../sidecar/postgres/catalog/relation.ts';
-import { FIRST_USER_OID, type NamedType } from '../sidecar/postgres/catalog/names.ts';
+import { FIRST_USER_OID } from '../sidecar/postgres/catalog/literal.ts';
+import type { NamedType } from '../sidecar/postgres/catalog/names.ts';
 import type { Loaded } from '../sidecar/postgres/catalog/view.ts';
 import { parse } from '../sidecar/postgres/sql/parser.ts';
 import { qualifiedName, relationName, strings, type QualifiedName } from './ddl-name.ts';

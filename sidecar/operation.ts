@@ -68,7 +68,10 @@ export interface FunctionFact {
 
 /** What is known of one SQL statement from its text and the catalog. Frozen, shared by all its executions. */
 export interface SqlStatementFacts {
-  /** Command in the words of PostgreSQL's command tags: `SELECT`, `DELETE`, `DROP DATABASE`, `ALTER TABLE`, … */
+  /**
+   * Command in the words of PostgreSQL's command tags: `SELECT`, `DELETE`, `DROP DATABASE`, `ALTER TABLE`, … Of a query,
+   * COPY or EXPLAIN ANALYZE that runs data-modifying statements inside it, the most destructive one's: DELETE, UPDATE, MERGE, INSERT.
+   */
   readonly verb: string;
   /** Sorted in the order of `EFFECTS`, without repeats, never empty. */
   readonly effects: readonly Effect[];

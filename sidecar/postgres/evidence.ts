@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import type { MaskRules } from '../mask/mask.ts';
 import { textLiteral } from './catalog/literal.ts';
 import type { CatalogQuery } from './catalog/relation.ts';
-import { FIRST_USER_OID } from './catalog/names.ts';
+import { FIRST_USER_OID } from './catalog/literal.ts';
 import { type Plan, readPlan } from './plan.ts';
 import type { Statement } from './sql/statement.ts';
 

@@ -1,5 +1,6 @@
 /** The text that reads relations whole, and the one that says whether they have changed. */
-import { oidArray, textLiteral } from './literal.ts';
+import { FIRST_USER_OID, oidArray, textLiteral } from './literal.ts';
+import { convertedByCode } from './type-code.ts';
 
 /** Oids of system catalogs, fixed by PostgreSQL's bootstrap. */
 const CLASS = 1259;
@@ -53,6 +54,8 @@ const VERSION = `pg_catalog.concat_ws(' ', c.oid, n.nspname, c.relname, c.relkin
    FROM pg_catalog.pg_constraint k WHERE k.conrelid ${EQ} c.oid),
   (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(':', x.indexrelid, x.indisunique), ',' ORDER BY x.indexrelid))
    FROM pg_catalog.pg_index x WHERE x.indrelid ${EQ} c.oid),
+  (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(':', k.oid, k.xmin), ',' ORDER BY k.oid))
+   FROM pg_catalog.pg_cast k WHERE k.oid ${GE} ${FIRST_USER_OID}::pg_catalog.oid),
   pointing.version)`;
 
 /** Foreign keys that point at wanted relations, in one pass: pg_constraint has no index on confrelid. */
@@ -66,7 +69,8 @@ const POINTING = `pointing AS MATERIALIZED (
   WHERE k.contype ${EQ} 'f'::${CHAR} GROUP BY k.confrelid
 )`;
 
-const COLUMNS = `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attgenerated)
+const COLUMNS = `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attgenerated,
+    CASE WHEN a.atttypid ${GE} ${FIRST_USER_OID}::pg_catalog.oid THEN ${convertedByCode('a.atttypid')} ELSE false END)
     ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
   WHERE a.attrelid ${EQ} c.oid AND a.attnum ${GT} 0::pg_catalog.int2 AND NOT a.attisdropped)`;
 

@@ -89,12 +89,13 @@ function columns(json: string | null | undefined, generated: string | null | und
   }
   const all = list(json).map(array);
   const every = all.map(([number]) => integer(number));
-  return all.map(([number, name, type, made]) => ({
+  return all.map(([number, name, type, made, converted]) => ({
     number: integer(number),
     name: text(name),
     type: integer(type),
     generated: text(made) !== '',
     generatedFrom: expand(sources.get(integer(number)) ?? [], every).filter((source) => source !== number),
+    convertedByCode: converted === true,
   }));
 }
 

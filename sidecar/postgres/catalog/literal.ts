@@ -1,6 +1,9 @@
 /** Values inside the catalog's own SQL texts. Names are untrusted: they come from an agent's statements. */
 import { CatalogError } from './catalog-error.ts';
 
+/** Oids from here on were given out after initdb: what has one is no part of PostgreSQL itself. */
+export const FIRST_USER_OID = 16384;
+
 /** PostgreSQL's NAMEDATALEN, less its closing NUL: longer names are cut there, whoever writes them. */
 const NAME_BYTES = 63;
 

@@ -2,11 +2,9 @@
 import { type Hash, createHash } from 'node:crypto';
 import type { Volatility } from '../../operation.ts';
 import { CatalogError } from './catalog-error.ts';
-import { nameArray } from './literal.ts';
+import { FIRST_USER_OID, nameArray } from './literal.ts';
 import type { FunctionInfo } from './relation.ts';
-
-/** Oids from here on were given out after initdb: what has one is no part of PostgreSQL itself. */
-export const FIRST_USER_OID = 16384;
+import { madeByCode } from './type-code.ts';
 
 type TypeKind = 'base' | 'composite' | 'domain' | 'enum' | 'range' | 'multirange' | 'pseudo';
 
@@ -14,6 +12,8 @@ export interface NamedType {
   readonly oid: number;
   readonly schema: string;
   readonly kind: TypeKind;
+  /** Making a value of it may run functions that are not PostgreSQL's own. */
+  readonly runsCode?: boolean;
 }
 
 /** The names asked for, by what they may name. */
@@ -71,7 +71,7 @@ AND (n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name OR p.oid OP
   }
   if (names.types.size > 0) {
     parts.push(`SELECT 'type', t.typname::pg_catalog.text, n.nspname::pg_catalog.text, t.oid::pg_catalog.text,
-  t.typtype::pg_catalog.text, NULL, NULL, t.xmin::pg_catalog.text
+  t.typtype::pg_catalog.text, CASE WHEN ${madeByCode('t.oid')} THEN 'code' END, NULL, t.xmin::pg_catalog.text
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
 WHERE t.typname OPERATOR(pg_catalog.=) ANY (${nameArray(names.types)})`);
   }
@@ -143,7 +143,12 @@ export function readNames(names: Names, rows: readonly Row[]): NameAnswers {
     }
     if (kind === 'relation') append(answers.relations, name, { oid, schema });
     else if (kind === 'type')
-      append(answers.types, name, { oid, schema, kind: TYPE_KINDS[x ?? ''] ?? 'pseudo' });
+      append(answers.types, name, {
+        oid,
+        schema,
+        kind: TYPE_KINDS[x ?? ''] ?? 'pseudo',
+        runsCode: y !== null,
+      });
     else if (kind === 'operator') answers.operators.set(name, true);
     else if (kind === 'function') {
       append(answers.functions, name, {

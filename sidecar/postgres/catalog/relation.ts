@@ -9,6 +9,8 @@ export interface Column {
   readonly generated?: boolean;
   /** Other columns that a generated column is computed from, by number. */
   readonly generatedFrom: readonly number[];
+  /** Casts of its type, implicit ones too, run functions that are not PostgreSQL's own. */
+  readonly convertedByCode?: boolean;
 }
 
 export type ReferentialAction = 'refuse' | 'cascade' | 'set-null' | 'set-default';
@@ -111,6 +113,8 @@ export interface CatalogView {
         readonly oid: number;
         readonly schema: string;
         readonly kind: 'base' | 'composite' | 'domain' | 'enum' | 'range' | 'multirange' | 'pseudo';
+        /** Making a value of it may run functions that are not PostgreSQL's own: casts, checks of domains in it. */
+        readonly runsCode?: boolean;
       }
     | null
     | undefined;

@@ -1,6 +1,6 @@
 /** The catalog under one search_path: how PostgreSQL resolves names that have no schema. */
-import { truncateName } from './literal.ts';
-import { FIRST_USER_OID, type NamedType } from './names.ts';
+import { FIRST_USER_OID, truncateName } from './literal.ts';
+import type { NamedType } from './names.ts';
 import type { CatalogView, FunctionInfo, Relation } from './relation.ts';
 
 /** What has been loaded, whatever the path. `undefined` is not loaded yet; null and [] are known not to exist. */

@@ -60,6 +60,9 @@ function unique(needs: readonly CatalogNeed[]): readonly CatalogNeed[] {
   return [...new Map(needs.map((need) => [JSON.stringify(need), need])).values()];
 }
 
+/** A rule on DELETE is meant for one in a CTE, under EXPLAIN ANALYZE or COPY, too. */
+const RUNS_WHAT_IS_IN_IT = new Set(['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MERGE', 'EXPLAIN', 'COPY']);
+
 function complete(walk: Walk, node: Node, { text, fingerprint }: Omit<ParsedStatement, 'node'>): Statement {
   const found = meaning(walk, node, (outer, inner) => complete(outer, inner, { text, fingerprint }));
   sweep(walk, node);
@@ -67,7 +70,7 @@ function complete(walk: Walk, node: Node, { text, fingerprint }: Omit<ParsedStat
   if (walk.effects === 0) walk.effects = READ;
   const opaque = (walk.effects & OPAQUE) !== 0;
   const facts = Object.freeze({
-    verb: found.verb,
+    verb: RUNS_WHAT_IS_IN_IT.has(found.verb) ? (walk.modifying ?? found.verb) : found.verb,
     effects: effectList(walk.effects),
     tables: walk.tableFacts(),
     columns: walk.columnFacts(),

@@ -2,7 +2,7 @@
 import type { A_Expr, A_Indirection, CaseExpr, ColumnRef, Node, SubLink, TypeCast } from '@pgsql/types';
 import { functionCall, rowFunction } from './call.ts';
 import { constantText, strings, tagOf } from './node.ts';
-import { operation } from './operator.ts';
+import { operation, ownOperator } from './operator.ts';
 import { type Scope, findEntry, lookup, lookupIn, mark, rowValue } from './scope.ts';
 import { subquery } from './select.ts';
 import { inside } from './inside.ts';
@@ -200,6 +200,7 @@ function textRow(attributes: readonly Output[] | null): boolean {
 
 function caseExpression(walk: Walk, node: CaseExpr, scope: Scope): Value {
   condition(walk, node.arg, scope, 'a CASE condition');
+  if (node.arg) ownOperator(walk, null, '=');
   const results: Value[] = [];
   for (const when of node.args ?? []) {
     if (!('CaseWhen' in when)) {

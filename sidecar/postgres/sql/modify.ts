@@ -28,8 +28,12 @@ export function isModification(node: Node): boolean {
   return 'InsertStmt' in node || 'UpdateStmt' in node || 'DeleteStmt' in node || 'MergeStmt' in node;
 }
 
+/** `INSERT`, `UPDATE`, … */
+export const commandOf = (node: Node): string => tagOf(node).replace(/Stmt$/, '').toUpperCase();
+
 /** Gives what RETURNING does. */
 export function dataModification(walk: Walk, node: Node, outer: Scope): Result {
+  walk.runs(commandOf(node));
   if ('InsertStmt' in node) return insert(walk, node.InsertStmt, level(walk, node.InsertStmt, outer));
   if ('UpdateStmt' in node) return update(walk, node.UpdateStmt, level(walk, node.UpdateStmt, outer));
   if ('DeleteStmt' in node) return remove(walk, node.DeleteStmt, level(walk, node.DeleteStmt, outer));

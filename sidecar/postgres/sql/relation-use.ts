@@ -53,6 +53,7 @@ export function useRelation(walk: Walk, variable: RangeVar, access: Access): Use
 export function touchRelation(walk: Walk, relation: Relation, access: Access, inherits: boolean): Used {
   walk.table(relationName(relation), access, false);
   walk.relations.set(relation, access);
+  if (relation.schema === 'pg_toast') walk.opaque('a table of values too long for their own');
   noteCode(walk, relation, access);
   if (inherits && relation.children.length > 0) touchDescendants(walk, relation, access);
   const columns = walk.protection.columns(relation, walk.catalog, walk.needs);
@@ -62,6 +63,13 @@ export function touchRelation(walk: Walk, relation: Relation, access: Access, in
 
 const EVENTS = { write: ['INSERT', 'UPDATE'], delete: ['DELETE', 'TRUNCATE'] } as const;
 
+/** Views over functions that read the server's files. */
+const SHOWS_FILES = new Set(
+  ['pg_hba_file_rules', 'pg_ident_file_mappings', 'pg_file_settings', 'pg_config'].map(
+    (name) => `pg_catalog.${name}`,
+  ),
+);
+
 /** Rules, policies and triggers run with the statement. */
 export function noteCode(walk: Walk, relation: Relation, access: Access): void {
   if (access === 'ddl' || access === 'privilege') return;
@@ -70,6 +78,7 @@ export function noteCode(walk: Walk, relation: Relation, access: Access): void {
     walk.opaque('a change of the catalog itself');
   }
   const name = relationName(relation);
+  if (access === 'read' && SHOWS_FILES.has(name)) walk.effect('administer');
   if (relation.rowSecurity) walk.opaque(`a row security policy of ${name}`);
   // A rule on SELECT is a view's definition; others wait for changes.
   if (access === 'read') return;
@@ -138,6 +147,7 @@ function scopeColumn(table: string, column: Column, own: Flow | null, inner: Out
     type: column.type,
     total: column.generatedFrom.length === 0 && (inner?.total ?? true),
     table,
+    ...(column.convertedByCode === true && { converted: true }),
   };
 }
 

@@ -8,6 +8,8 @@ export interface ScopeColumn extends Output {
   readonly table: string | null;
   /** Its name there, when an alias gave it another. */
   readonly origin?: string;
+  /** Casts of its type run others' functions, and need not be written to happen. */
+  readonly converted?: boolean;
 }
 
 export interface RangeEntry {
@@ -64,7 +66,8 @@ export function findCommonTable(ctes: CommonTables | null, name: string): Common
   return null;
 }
 
-export function mark(walk: Walk, { table, name, origin }: ScopeColumn): void {
+export function mark(walk: Walk, { table, name, origin, converted }: ScopeColumn): void {
+  if (converted === true) walk.opaque(`casts of the type of ${origin ?? name}`);
   if (table !== null) walk.column(table, origin ?? name, 'read');
 }
 

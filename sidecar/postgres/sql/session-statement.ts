@@ -7,6 +7,7 @@ import type {
   TransactionStmt,
   VariableSetStmt,
 } from '@pgsql/types';
+import { isAdministrative } from './administrative-settings.ts';
 import { conditions } from './expression.ts';
 import { constantText } from './node.ts';
 import type { Meaning } from './meaning.ts';
@@ -131,6 +132,7 @@ function set(walk: Walk, node: VariableSetStmt): Meaning {
     const role = name === 'role' && value?.[0]?.toLowerCase() === 'none' ? null : (value?.[0] ?? null);
     return { verb, session: { kind: 'set-role', role, session: name !== 'role' }, changesSettings: true };
   }
+  if (isAdministrative(name)) walk.effect('administer');
   return { verb, session: { kind: 'set', name, value, local } };
 }
 
@@ -162,7 +164,8 @@ function execute(walk: Walk, node: ExecuteStmt): Meaning {
   asPrepared(walk, statement);
   const masks = walk.refused ? undefined : statement.masks;
   return {
-    verb: 'EXECUTE',
+    // As PostgreSQL's own tag.
+    verb: statement.facts.verb,
     ...(masks && { masks }),
     // A Parse message prepares anything, SET and DEALLOCATE among them.
     session: statement.session,
@@ -175,6 +178,11 @@ function execute(walk: Walk, node: ExecuteStmt): Meaning {
 
 /** Takes over the facts of the statement that is executed. */
 export function asPrepared(walk: Walk, { facts, nearProtected = false }: Statement): void {
+  const { changed } = walk;
+  // It is planned anew when it runs, under what earlier statements of the same text have left.
+  if (changed.everything || changed.path || changed.names.size > 0)
+    walk.opaque('a prepared statement after what may have changed its meaning');
+  walk.runs(facts.verb);
   if (nearProtected) walk.touched ??= 'the tables of the prepared statement';
   for (const name of facts.effects) walk.effects |= effectBit(name);
   for (const { name, access, indirect } of facts.tables)

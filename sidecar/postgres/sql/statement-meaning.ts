@@ -5,7 +5,7 @@ import { createTableAs, createView, created, definition, truncate } from './defi
 import { OPAQUE, READ } from './effect-set.ts';
 import { inside } from './inside.ts';
 import type { Meaning } from './meaning.ts';
-import { dataModification, isModification } from './modify.ts';
+import { commandOf, dataModification, isModification } from './modify.ts';
 import { optionIsOn, options, tagOf } from './node.ts';
 import { useRelation } from './relation-use.ts';
 import { childScope } from './scope.ts';
@@ -77,7 +77,7 @@ function intoOf(statement: SelectStmt): object | undefined {
 
 function modification(walk: Walk, node: Node): Meaning {
   const result = dataModification(walk, node, childScope(null, null));
-  const verb = tagOf(node).replace(/Stmt$/, '').toUpperCase();
+  const verb = commandOf(node);
   const returns = 'returningClause' in (Object.values(node)[0] as object);
   return { verb, explainable: true, ...(returns && { result }) };
 }
@@ -102,6 +102,7 @@ function explain(walk: Walk, node: ExplainStmt, complete: Complete): Meaning {
 /** Nothing is run; but user code may be, to fold constants. */
 function onlyPlanned(walk: Walk, before: number): void {
   walk.effects = before | (walk.effects & OPAQUE) | READ;
+  walk.modifying = null;
   walk.readOnly();
 }
 

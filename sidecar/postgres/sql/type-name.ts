@@ -20,7 +20,9 @@ export function castType(walk: Walk, typeName: TypeName): number {
   }
   const type = walk.catalog.userType(schema, name);
   if (type === undefined) walk.need({ kind: 'type', schema, name });
-  // Checks of domains run only built-in code as far as anyone can tell: they count as harmless, and as able to fail.
+  else if (type?.runsCode === true && !walk.declaring)
+    walk.opaque(`checks or casts of the type ${type.schema}.${name}`);
+  // Checks of domains with built-in code alone count as harmless, and as able to fail.
   else if (type?.kind === 'base' || type?.kind === 'range' || type?.kind === 'multirange') {
     if (type.schema !== 'pg_catalog') walk.opaque(`the type ${type.schema}.${name}`);
   }

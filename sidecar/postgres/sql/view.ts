@@ -57,11 +57,21 @@ function definitionOutputs(inner: Walk, view: Relation): readonly Output[] | nul
   return open || columns.length !== view.columns.length ? null : columns;
 }
 
+/** A view over a view: what it selects from is written to in the end. */
+function throughView(walk: Walk, view: Relation, access: Access): void {
+  if (view.schema === 'pg_catalog' || view.schema === 'information_schema') return;
+  const before = new Set(walk.following);
+  walk.following.add(view.oid);
+  writeThrough(walk, view, followed(walk, view).walk, access);
+  if (!before.has(view.oid)) walk.following.delete(view.oid);
+}
+
 /** Writing to a view writes to what it selects from. */
 function writeThrough(walk: Walk, view: Relation, inner: Walk, access: Access): void {
   for (const relation of inner.relations.keys()) {
     walk.table(relationName(relation), access, true);
     noteCode(walk, relation, access);
+    if (relation.kind === 'view' && !walk.following.has(relation.oid)) throughView(walk, relation, access);
   }
   if (inner.touched !== null) {
     walk.refuse(

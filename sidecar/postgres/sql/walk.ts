@@ -28,6 +28,7 @@ interface Touched {
 }
 
 const MAX_STEPS = 100_000;
+const BY_DESTRUCTION: readonly string[] = ['INSERT', 'MERGE', 'UPDATE', 'DELETE'];
 
 export class Walk {
   readonly catalog: CatalogView;
@@ -52,6 +53,8 @@ export class Walk {
   /** UPDATE, DELETE and MERGE found, and whether one of them is without a condition. */
   modifies = false;
   unconditional = false;
+  /** The most destructive statement that is run, wherever in the tree it stands. */
+  modifying: string | null = null;
   changesSettings = false;
   /** Arguments of each call of set_config. */
   readonly settings: (readonly Node[])[] = [];
@@ -89,6 +92,11 @@ export class Walk {
   step(): void {
     this.#steps += 1;
     if (this.#steps > MAX_STEPS) throw new RangeError('too many subqueries');
+  }
+
+  /** A statement of this verb is run with all of it. */
+  runs(verb: string): void {
+    if (BY_DESTRUCTION.indexOf(verb) > BY_DESTRUCTION.indexOf(this.modifying ?? '')) this.modifying = verb;
   }
 
   effect(effect: Effect): void {
