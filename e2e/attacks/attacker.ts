@@ -191,7 +191,9 @@ export function errorOf(
 
 /** Values of the rows in an answer, as latin1 text; null is SQL NULL. */
 export function rowsOf(lines: readonly string[]): readonly (readonly (string | null)[])[] {
-  return lines.filter((one) => one.startsWith('D ')).map((one) => valuesOf(Buffer.from(one.slice(2), 'latin1')));
+  return lines
+    .filter((one) => one.startsWith('D '))
+    .map((one) => valuesOf(Buffer.from(one.slice(2), 'latin1')));
 }
 
 function valuesOf(body: Buffer): readonly (string | null)[] {
