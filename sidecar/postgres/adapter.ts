@@ -39,6 +39,7 @@ import {
   encodeParameterStatus,
   encodeReadyForQuery,
 } from './wire/backend.ts';
+import { WireError } from './wire/error.ts';
 import { FrameReader } from './wire/frame.ts';
 import { frontendLimit } from './wire/frontend.ts';
 
@@ -155,7 +156,9 @@ export class PostgresAdapter {
           { client: addressOf(socket), reason: error instanceof Error ? error.message : 'unknown' },
           'sign-in failed',
         );
-        socket.destroy();
+        // The client may have been told why: time to read it.
+        if (error instanceof WireError) setTimeout(() => socket.destroy(), 1_000).unref();
+        else socket.destroy();
       })
       .finally(() => this.#entering.delete(socket));
   }

@@ -66,7 +66,12 @@ const MAX_CACHED_TEXT = 16_384;
 const MAX_ROUNDS = 40;
 
 export class AnalysisError extends Error {
-  readonly code = 'analysis';
+  readonly code: 'analysis' | 'transaction-failed';
+
+  constructor(message: string, code: AnalysisError['code'] = 'analysis') {
+    super(message);
+    this.code = code;
+  }
 }
 
 /** Reads what names are resolved under: settings may have been changed by functions, so the server itself is asked. */
@@ -264,7 +269,9 @@ export class Analyst {
 
   #query(): CatalogQuery {
     if (this.#private === undefined) return this.#shared.query;
-    return (sql) => this.#ask(sql) ?? Promise.reject(new AnalysisError('the transaction has failed already'));
+    return (sql) =>
+      this.#ask(sql) ??
+      Promise.reject(new AnalysisError('the transaction has failed already', 'transaction-failed'));
   }
 }
 

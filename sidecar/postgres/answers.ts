@@ -196,7 +196,7 @@ export class Answers {
     const first = this.#first(frame);
     if (first.kind === 'internal' && first.closes > 0) {
       first.closes -= 1;
-      if (first.closes > 0) return;
+      if (first.closes > 0 || first.synced) return;
       this.#take();
       settle(first);
       return;
@@ -286,7 +286,7 @@ export class Answers {
         const run = first.runs[first.next];
         if (!run || first.failed) throw unexpected(frame);
         first.next += 1;
-        this.#completion.finish(run, readCommandComplete(frame));
+        this.#completion.finish(run, readCommandComplete(frame), false);
         this.#exchange.pass(frame);
         return undefined;
       }
@@ -294,7 +294,7 @@ export class Answers {
         const { run } = first.portal;
         if (!run) throw unexpected(frame);
         this.#take();
-        this.#completion.finish(run, readCommandComplete(frame));
+        this.#completion.finish(run, readCommandComplete(frame), true);
         this.#exchange.pass(frame);
         return undefined;
       }
@@ -353,7 +353,7 @@ export class Answers {
       case 'sync':
         break;
       case 'internal':
-        if (first.closes > 0) throw unexpected(frame);
+        if (!first.synced || (first.closes > 0 && !first.error)) throw unexpected(frame);
         break;
       case 'parse':
       case 'bind':
@@ -366,7 +366,7 @@ export class Answers {
     this.#exchange.muted = false;
     exchange.status = status;
     exchange.copyIn = undefined;
-    exchange.openCopyGate();
+    if (first.kind === 'query') for (const run of first.runs) exchange.openCopyGate(run);
     if (exchange.expectations.size === 1) exchange.open = status !== 'I';
     if (status === 'I') {
       exchange.wrote = false;
@@ -384,7 +384,7 @@ export class Answers {
     if (run.statement.session.kind !== 'copy-in') throw unexpected(frame);
     this.#exchange.copyIn = run;
     this.#exchange.pass(frame);
-    this.#exchange.openCopyGate();
+    this.#exchange.openCopyGate(run);
   }
 
   /** `H`: Int8 format, Int16 n, n × Int16 format. */

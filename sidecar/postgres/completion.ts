@@ -28,16 +28,16 @@ export class Completion {
     this.#record = record;
   }
 
-  /** A statement ran: what it changed is noted. */
-  finish(run: Run, tag: string): void {
+  /** A statement ran: what it changed is noted. Within a batch nobody else sees that before its Sync. */
+  finish(run: Run, tag: string, inBatch: boolean): void {
     const exchange = this.#exchange;
     if (!this.#exchange.muted) this.complete(run, tag, null);
     if (exchange.copyIn === run) exchange.copyIn = undefined;
-    exchange.openCopyGate();
+    exchange.openCopyGate(run);
     const { statement } = run;
     this.#apply(statement.session);
     exchange.settled(run);
-    this.#analyst.completed(statement, exchange.status === 'T' || exchange.open);
+    this.#analyst.completed(statement, inBatch || exchange.status === 'T' || exchange.open);
     if (statement.facts.effects.some((effect) => effect !== 'read' && effect !== 'session'))
       exchange.wrote = true;
   }

@@ -1,4 +1,5 @@
 /** What one session asks about a statement: its analysis, the pipeline's decision, and what a refusal says. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { DigestParameter } from '../approval/digest.ts';
 import type { MaskRules } from '../mask/mask.ts';
@@ -6,7 +7,9 @@ import type { Denial } from '../operation.ts';
 import type { Grant, Outcome, Pipeline } from '../pipeline.ts';
 import { type Analysed, AnalysisError, type Analyst } from './analyst.ts';
 import type { Exchange } from './exchange.ts';
-import { denialFields } from './refusal.ts';
+import type { Under } from './names.ts';
+import { denialFields, errorFields } from './refusal.ts';
+import { STATE_CHANGED } from './run.ts';
 import { changesReading } from './settings.ts';
 import type { Statement } from './sql/statement.ts';
 import { StatementOperation, type StatementState, maskDenial } from './statement-operation.ts';
@@ -41,6 +44,8 @@ export const NO_RAW: readonly DigestParameter[] = [];
 
 export class Deciding {
   readonly #parts: DecidingParts;
+  /** As last asked for; the same object while nothing is another. */
+  #under: Under | undefined;
 
   constructor(parts: DecidingParts) {
     this.#parts = parts;
@@ -63,6 +68,36 @@ export class Deciding {
   /** Whether an earlier analysis still holds. */
   holds(context: Analysed['context']): boolean {
     return this.#parts.analyst.holds(context, this.masks);
+  }
+
+  /** Role and search_path that a statement would run under now, as last read. */
+  get under(): Under {
+    const { state } = this.#parts;
+    const role = state.role();
+    const searchPath = state.searchPath();
+    const { masks } = this;
+    const known = this.#under;
+    if (known?.role === role && known.searchPath === searchPath && known.masks === masks) return known;
+    this.#under = { role, searchPath, masks };
+    return this.#under;
+  }
+
+  /** Whether what a portal was bound under is what it would run under. Reads the settings first when they may be others. */
+  stillUnder(before: Under): boolean | Promise<boolean> {
+    const { analyst } = this.#parts;
+    return then(analyst.stale ? analyst.refresh() : undefined, () => sameUnder(before, this.under));
+  }
+
+  /**
+   * Whether a text means what it meant when it was analysed: a person may have thought for long, while tables, views and
+   * masks became others.
+   */
+  meansTheSame(text: string, { analysis, context }: Analysed): boolean | Promise<boolean> {
+    if (this.holds(context)) return true;
+    return then(
+      this.analyze(text),
+      (now) => now.analysis !== undefined && sameMeaning(analysis, now.analysis),
+    );
   }
 
   /**
@@ -90,6 +125,8 @@ export class Deciding {
 
   /** Facts cannot be had: refused. */
   #unknown(text: string, error: unknown): { fields: ErrorFields } {
+    // The server would say so itself.
+    if (error instanceof AnalysisError && error.code === 'transaction-failed') return { fields: FAILED };
     this.#parts.log.error({ err: error }, 'a statement could not be analysed');
     const detail =
       error instanceof AnalysisError ? error.message : 'The catalog of the database could not be read.';
@@ -184,7 +221,10 @@ export class Deciding {
     }
     const inTransaction = original.facts.sql.inTransaction;
     const operation = original.withStatement(statement, inTransaction);
-    return this.decide(operation, grant);
+    const decided = await this.decide(operation, grant);
+    if (decided.kind === 'refused' || (await this.meansTheSame(text, analysed))) return decided;
+    this.notRun(decided.permitted.outcome.number);
+    return { kind: 'refused', fields: denialFields(STATE_CHANGED) };
   }
 
   notRun(operation: number): void {
@@ -200,6 +240,26 @@ export class Deciding {
   }
 }
 
+function sameUnder(one: Under, other: Under): boolean {
+  if (one === other) return true;
+  return (
+    one.masks === other.masks &&
+    one.role === other.role &&
+    (one.searchPath === other.searchPath ||
+      (one.searchPath.length === other.searchPath.length &&
+        one.searchPath.every((schema, index) => schema === other.searchPath[index])))
+  );
+}
+
+function sameMeaning(one: Analysed['analysis'], other: Analysed['analysis']): boolean {
+  return one === other || isDeepStrictEqual(one, other);
+}
+
+const FAILED = errorFields(
+  'ERROR',
+  '25P02',
+  'current transaction is aborted, commands ignored until end of transaction block',
+);
 const CLEAR = { kind: 'clear' } as const;
 const NOT_SENT = { code: '42501', message: 'not run: another statement of the same message was refused' };
 

@@ -12,11 +12,11 @@ import type { Frame } from './wire/frame.ts';
 import {
   FLUSH,
   FRONTEND,
+  SYNC,
   encodeBind,
   encodeClose,
   encodeExecute,
   encodeParse,
-  encodeQuery,
 } from './wire/frontend.ts';
 
 export class Exchange {
@@ -36,13 +36,15 @@ export class Exchange {
   batch = 0;
   /** Messages of the extended protocol were sent since the last Sync. */
   midBatch = false;
+  /** A Bind was sent since then: a portal of the batch would not survive a Sync of ours. */
+  bound = false;
   /** Statements under way that change what later ones mean. */
   pendingEffects = 0;
   /** A COPY FROM STDIN that takes data now. */
   copyIn: Run | undefined;
   /** The answer that is coming in was refused: nothing more of it goes out until the server is ready. */
   muted = false;
-  #copyGate: (() => void) | undefined;
+  #copyGate: { readonly run: Run; readonly open: () => void } | undefined;
   #drained: (() => void) | undefined;
 
   constructor(server: Socket, client: Socket) {
@@ -97,19 +99,21 @@ export class Exchange {
     });
   }
 
-  /** Resolves when the COPY that was just sent takes data, or is over. */
-  copyStarted(): Promise<void> {
+  /** Resolves when a COPY that was sent takes data, or is over: what the client sends on means one thing or the other. */
+  copyStarted(run: Run): Promise<void> {
     this.toServer.send(FLUSH);
     this.toServer.flush();
-    return new Promise((done) => {
-      this.#copyGate = done;
+    return new Promise((open) => {
+      this.#copyGate = { run, open };
     });
   }
 
-  openCopyGate(): void {
-    const open = this.#copyGate;
+  /** Without a run: whatever was waited for. */
+  openCopyGate(run?: Run): void {
+    const gate = this.#copyGate;
+    if (!gate || (run && run !== gate.run)) return;
     this.#copyGate = undefined;
-    open?.();
+    gate.open();
   }
 
   /** To be called whenever an answer was taken off. */
@@ -141,20 +145,24 @@ export class Exchange {
     return waiting ? waiting.then(() => this.#askNow(sql)) : this.#askNow(sql);
   };
 
-  /** Within a batch it goes by the extended protocol, since a simple query would commit what came before. */
+  /**
+   * By the extended protocol, since a simple query would drop the client's unnamed statement. It ends with a Sync unless that
+   * would commit what the client's batch has done so far.
+   */
   #askNow(sql: string): Promise<readonly (readonly (string | null)[])[]> {
     if (this.discarding) return Promise.reject(new Error('the batch has failed'));
-    const messages = this.midBatch ? internalBatch(sql) : [encodeQuery(sql)];
-    const closes = this.midBatch ? messages.filter((message) => message[0] === FRONTEND.close).length : 0;
+    const synced = !this.bound;
+    const messages = [...internalBatch(sql), synced ? SYNC : FLUSH];
+    const closes = messages.filter((message) => message[0] === FRONTEND.close).length;
     return new Promise((done, fail) => {
-      this.expectations.push({ kind: 'internal', rows: [], closes, error: undefined, done, fail });
+      this.expectations.push({ kind: 'internal', rows: [], closes, synced, error: undefined, done, fail });
       for (const message of messages) this.toServer.send(message);
       this.toServer.flush();
     });
   }
 }
 
-/** Statement and portal of internal queries within a client's batch; the unnamed ones are the client's. */
+/** Statement and portal of internal queries; the unnamed ones are the client's. */
 const INTERNAL = 'sidewarden_internal';
 
 /** Each statement of the text by itself, since the extended protocol takes one at a time. */
@@ -162,14 +170,13 @@ function internalBatch(sql: string): readonly Buffer[] {
   const parsed = parse(sql);
   if (parsed.kind !== 'parsed') throw new RangeError('an internal query that cannot be parsed');
   const bind = { portal: INTERNAL, statement: INTERNAL, formats: [], values: [], resultFormats: [] };
-  const messages = parsed.statements.flatMap(({ text }) => [
+  return parsed.statements.flatMap(({ text }) => [
     encodeParse(INTERNAL, text, []),
     encodeBind(bind, INTERNAL),
     encodeExecute(INTERNAL),
     encodeClose('P', INTERNAL),
     encodeClose('S', INTERNAL),
   ]);
-  return [...messages, FLUSH];
 }
 
 /** Whether a statement changes what later ones mean, other than by opening or ending a transaction. */

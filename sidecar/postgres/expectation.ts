@@ -23,8 +23,10 @@ export type Expectation =
   | {
       readonly kind: 'internal';
       readonly rows: (readonly (string | null)[])[];
-      /** Of an extended one: CloseCompletes still to come, the last of which ends it. */
+      /** CloseCompletes still to come. */
       closes: number;
+      /** A Sync of ours ends it; else the last CloseComplete does. */
+      readonly synced: boolean;
       error: ErrorFields | undefined;
       readonly done: (rows: readonly (readonly (string | null)[])[]) => void;
       readonly fail: (error: Error) => void;

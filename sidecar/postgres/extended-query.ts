@@ -1,6 +1,7 @@
 /** The extended protocol: Parse, Bind, Describe, Execute, Close, in batches that end with Sync. A statement is decided when it is bound. */
 import type { DigestParameter } from '../approval/digest.ts';
 import type { Denial } from '../operation.ts';
+import type { Analysed } from './analyst.ts';
 import { type Deciding, NO_RAW, type Permitted } from './deciding.ts';
 import { type Exchange, newRun } from './exchange.ts';
 import type { Masking } from './masking.ts';
@@ -48,13 +49,15 @@ export class ExtendedQuery {
     const { name, text, types } = readParse(frame);
     return this.#deciding.onceSettled(false, () =>
       step(this.#deciding.analyze(text), (analysed) => {
-        if ('fields' in analysed) return this.#refuse(analysed.fields);
+        if (this.#exchange.discarding) return undefined;
+        if ('fields' in analysed) return this.#refuseParse(name, analysed.fields);
         const { analysis, context } = analysed;
-        if (analysis.kind === 'unparseable') return this.#refuse(this.#deciding.unparseable(text, analysis));
-        if (analysis.statements.length > 1) return this.#refuse(MULTIPLE);
+        if (analysis.kind === 'unparseable')
+          return this.#refuseParse(name, this.#deciding.unparseable(text, analysis));
+        if (analysis.statements.length > 1) return this.#refuseParse(name, MULTIPLE);
         const statement = analysis.statements[0];
         const refusal = statement && this.#deciding.foreseen(statement);
-        if (refusal) return this.#refuse(refusal);
+        if (refusal) return this.#refuseParse(name, refusal);
         this.#sendParse({
           name,
           text,
@@ -93,11 +96,30 @@ export class ExtendedQuery {
       const prepared = exchange.names.prepared(bind.statement);
       if (!prepared) return this.#refuse(noSuchStatement(bind.statement));
       return step(this.#current(prepared), (statement) => {
+        if (exchange.discarding) return undefined;
         if (statement && 'fields' in statement) return this.#refuse(statement.fields);
         if (!statement) return this.#sendBind(bind, prepared, undefined, frame);
-        return this.#decideBind(bind, prepared, statement.statement, frame);
+        return step(this.#typed(bind, prepared), () => {
+          if (exchange.discarding) return undefined;
+          return this.#decideBind(bind, prepared, statement.statement, frame);
+        });
       });
     });
+  }
+
+  /** A binary value is read by its type: one that the client did not declare is asked of the server first. */
+  #typed(bind: Bind, prepared: Prepared): Step {
+    const { formats, values } = bind;
+    const unknown = values.some((value, index) => {
+      const format = formats.length === 1 ? formats[0] : formats[index];
+      return format === 1 && value !== null && (prepared.types[index] ?? 0) === 0;
+    });
+    if (!unknown) return undefined;
+    const exchange = this.#exchange;
+    exchange.midBatch = true;
+    exchange.expectations.push({ kind: 'describe-statement', prepared, internal: true, parametersSeen: false });
+    exchange.toServer.send(encodeDescribe('S', prepared.name));
+    return exchange.drained();
   }
 
   /** The statement as it is to be read now: analysed again when the catalog, the path or the masks are others. */
@@ -119,10 +141,27 @@ export class ExtendedQuery {
     const raw = rawParameters(bind, prepared.types);
     const texts = parameterTexts(bind, prepared.types);
     const operation = this.#deciding.operation(statement, texts, raw, this.#exchange.open);
-    return step(this.#deciding.decide(operation), (decided) => {
+    // Taken now: the prepared statement may be analysed anew while a person thinks.
+    const analysed: Analysed = {
+      analysis: { kind: 'parsed', statements: [statement] },
+      context: prepared.context,
+    };
+    const deciding = this.#deciding.decide(operation);
+    const waited = deciding instanceof Promise;
+    return step(deciding, (decided) => {
       if (decided.kind === 'refused') return this.#refuse(decided.fields);
-      return this.#permittedBind(bind, prepared, decided.permitted, operation, frame);
+      const same = waited ? this.#deciding.meansTheSame(prepared.text, analysed) : true;
+      return step(same, (unchanged) =>
+        unchanged
+          ? this.#permittedBind(bind, prepared, decided.permitted, operation, frame)
+          : this.#changed(decided.permitted),
+      );
     });
+  }
+
+  #changed({ outcome }: Permitted): undefined {
+    this.#deciding.notRun(outcome.number);
+    if (!this.#exchange.discarding) this.#refuse(denialFields(STATE_CHANGED));
   }
 
   #permittedBind(
@@ -154,12 +193,14 @@ export class ExtendedQuery {
       name: bind.portal,
       prepared,
       run,
+      under: this.#deciding.under,
       resultFormats: bind.resultFormats,
       fields: undefined,
       confirmed: false,
       batch: exchange.batch,
     };
     exchange.midBatch = true;
+    exchange.bound = true;
     exchange.expectations.push({ kind: 'bind', portal, undo: exchange.names.setPortal(portal) });
     if (!run || !prepared.fields) return undefined;
     return this.#layOut(portal, run, withFormats(prepared.fields, bind.resultFormats));
@@ -256,19 +297,28 @@ export class ExtendedQuery {
         return this.#refuse(
           exchange.names.isCursor(name) ? denialFields(EXECUTE_CURSOR) : noSuchPortal(name),
         );
-      const { run } = portal;
-      // A row must not come before its layout is known.
-      if (run?.statement.returnsRows && run.layout.kind === 'unknown' && !this.#describing(portal)) {
-        exchange.expectations.push({ kind: 'describe-portal', portal, internal: true });
-        exchange.toServer.send(encodeDescribe('P', name));
-      }
-      exchange.midBatch = true;
-      exchange.expectations.push({ kind: 'execute', portal });
-      this.#forward(frame);
-      if (!run) return undefined;
-      exchange.sent(run);
-      return takesCopy(run) ? exchange.copyStarted() : undefined;
+      if (!dependsOnSettings(portal)) return this.#executePortal(portal, frame);
+      return step(this.#deciding.stillUnder(portal.under), (same) => {
+        if (exchange.discarding) return undefined;
+        return same ? this.#executePortal(portal, frame) : this.#refuse(denialFields(STATE_CHANGED));
+      });
     });
+  }
+
+  #executePortal(portal: Portal, frame: Frame): Step {
+    const exchange = this.#exchange;
+    const { run, name } = portal;
+    // A row must not come before its layout is known.
+    if (run?.statement.returnsRows && run.layout.kind === 'unknown' && !this.#describing(portal)) {
+      exchange.expectations.push({ kind: 'describe-portal', portal, internal: true });
+      exchange.toServer.send(encodeDescribe('P', name));
+    }
+    exchange.midBatch = true;
+    exchange.expectations.push({ kind: 'execute', portal });
+    this.#forward(frame);
+    if (!run) return undefined;
+    exchange.sent(run);
+    return takesCopy(run) ? exchange.copyStarted(run) : undefined;
   }
 
   #describing(portal: Portal): boolean {
@@ -286,12 +336,18 @@ export class ExtendedQuery {
     this.#forward(frame);
   }
 
-  #refuse(fields: ErrorFields): undefined {
+  /** A Parse of the unnamed statement drops the one that is there even when it fails: nobody binds the old one in its place. */
+  #refuseParse(name: string, fields: ErrorFields): undefined {
+    if (name !== '' || this.#exchange.discarding) return this.#refuse(fields);
+    this.#exchange.names.removePrepared('');
+    return this.#refuse(fields, '');
+  }
+
+  #refuse(fields: ErrorFields, name = 'sidewarden_refused'): undefined {
     const exchange = this.#exchange;
     // The batch has failed already: the server answers nothing more up to its Sync.
     if (exchange.discarding) return;
-    // A name of its own, since a Parse of the unnamed statement would drop the one that is there.
-    exchange.toServer.send(encodeParse('sidewarden_refused', POISON, []));
+    exchange.toServer.send(encodeParse(name, POISON, []));
     exchange.expectations.push({ kind: 'refusal', fields, simple: false, failed: false });
     exchange.midBatch = true;
     exchange.discarding = true;
@@ -313,6 +369,11 @@ const EXECUTE_CURSOR: Denial = {
 };
 
 const MULTIPLE = errorFields('ERROR', '42601', 'cannot insert multiple commands into a prepared statement');
+
+/** COMMIT and its like mean the same under any role and path, and may have to be a transaction's first statement. */
+function dependsOnSettings({ run }: Portal): boolean {
+  return run !== undefined && run.statement.facts.effects.some((effect) => effect !== 'session');
+}
 
 function noSuchStatement(name: string): ErrorFields {
   const what = name === '' ? 'unnamed prepared statement' : `prepared statement "${name}"`;

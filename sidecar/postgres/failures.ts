@@ -43,7 +43,7 @@ export class Failures {
     switch (first.kind) {
       case 'internal':
         first.error = fields;
-        if (first.closes === 0) return;
+        if (first.synced) return;
         // The client's batch has failed with it, and it must hear of that.
         this.#sendError(fields, true, frame);
         this.#skipToSync();
@@ -65,7 +65,7 @@ export class Failures {
         first.failed = true;
         for (const skipped of first.runs.slice(first.next + 1)) this.#completion.failed(skipped, NOT_RUN);
         exchange.copyIn = undefined;
-        exchange.openCopyGate();
+        for (const each of first.runs) exchange.openCopyGate(each);
         return;
       }
       case 'sync':
@@ -103,7 +103,8 @@ export class Failures {
     }
     for (const item of dropped.toReversed()) if ('undo' in item) item.undo();
     exchange.copyIn = undefined;
-    exchange.openCopyGate();
+    for (const item of dropped)
+      if (item.kind === 'execute' && item.portal.run) exchange.openCopyGate(item.portal.run);
     if (!sync) exchange.discarding = true;
     exchange.answered();
   }

@@ -15,6 +15,13 @@ export interface AnalysisContext {
   readonly path: string;
 }
 
+/** What decides on the meaning of names, on privileges and on what is masked. */
+export interface Under {
+  readonly role: string;
+  readonly searchPath: readonly string[];
+  readonly masks: MaskRules;
+}
+
 export interface Prepared {
   readonly name: string;
   readonly text: string;
@@ -40,6 +47,8 @@ export interface Portal {
   readonly prepared: Prepared;
   /** Undefined for an empty text. */
   readonly run: Run | undefined;
+  /** What it was bound under. */
+  readonly under: Under;
   readonly resultFormats: readonly number[];
   fields: readonly FieldDescription[] | null | undefined;
   confirmed: boolean;
@@ -151,8 +160,14 @@ export class Names implements SessionNames {
     return remove(this.#portals, name);
   }
 
+  /** As DEALLOCATE ALL: the unnamed one stays. */
   removeAllPrepared(): void {
-    this.#statements.clear();
+    for (const name of this.#statements.keys()) if (name !== '') this.#statements.delete(name);
+  }
+
+  /** As a simple query does, whatever its text. */
+  dropUnnamed(): void {
+    this.#statements.delete('');
   }
 
   removeCursor(name: string | null): void {

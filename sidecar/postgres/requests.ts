@@ -9,9 +9,9 @@ import type { Exchange } from './exchange.ts';
 import type { ExtendedQuery } from './extended-query.ts';
 import type { Masking } from './masking.ts';
 import { denialFields } from './refusal.ts';
-import type { Run } from './run.ts';
+import { type Run, takesCopy } from './run.ts';
 import type { SimpleQuery } from './simple-query.ts';
-import type { Step } from './step.ts';
+import { type Step, step } from './step.ts';
 import { WireError } from './wire/error.ts';
 import type { Frame } from './wire/frame.ts';
 import { FRONTEND, readBind, readEmpty, readQuery } from './wire/frontend.ts';
@@ -41,8 +41,12 @@ export class Requests {
   handle(frame: Frame): Step {
     const exchange = this.#exchange;
     if (frame.tag === FRONTEND.terminate) {
-      this.#parts.terminate();
-      return undefined;
+      // As the server does: what was sent before is answered first.
+      const waiting = exchange.copyIn ? undefined : exchange.drained();
+      return step(waiting, () => {
+        this.#parts.terminate();
+        return undefined;
+      });
     }
     if (exchange.copyIn) return this.#copy(exchange.copyIn, frame);
     if (frame.tag === FRONTEND.sync) return this.#sync(frame);
@@ -86,33 +90,42 @@ export class Requests {
     const exchange = this.#exchange;
     exchange.discarding = false;
     exchange.midBatch = false;
+    exchange.bound = false;
     exchange.batch += 1;
     exchange.expectations.push({ kind: 'sync' });
     this.#forward(frame);
   }
 
-  #copy(run: Run, frame: Frame): undefined {
+  #copy(run: Run, frame: Frame): Step {
     switch (frame.tag) {
       case FRONTEND.copyData:
         this.#parts.masking.copyIn(run, frame, this.#parts.record);
         this.#forward(frame);
-        return;
+        return undefined;
       case FRONTEND.copyDone:
         readEmpty('CopyDone', frame);
         this.#exchange.copyIn = undefined;
         this.#forward(frame);
-        return;
+        return this.#nextCopy(run);
       case FRONTEND.copyFail:
         this.#exchange.copyIn = undefined;
         this.#forward(frame);
-        return;
+        return undefined;
       case FRONTEND.flush:
       case FRONTEND.sync:
         // The server takes no notice of them while it copies.
-        return;
+        return undefined;
       default:
         throw new WireError('unexpected-message', `'${String.fromCharCode(frame.tag)}' during COPY`);
     }
+  }
+
+  /** A text may hold several COPY FROM STDIN: data for the next wait until it takes them. */
+  #nextCopy(run: Run): Step {
+    const { first } = this.#exchange.expectations;
+    if (first?.kind !== 'query' || first.failed) return undefined;
+    const next = first.runs.slice(first.runs.indexOf(run) + 1).find(takesCopy);
+    return next && this.#exchange.copyStarted(next);
   }
 }
 

@@ -73,7 +73,7 @@ async function enter(raw: Socket, options: SignInOptions, deadline: AbortSignal)
   let buffer: Buffer = Buffer.alloc(0);
   let gssAsked = false;
   for (;;) {
-    const read = readStartupPacket(buffer);
+    const read = telling(socket, () => readStartupPacket(buffer));
     if (!read) {
       buffer = Buffer.concat([buffer, await readChunk(socket, deadline)]);
       if (buffer[0] === TLS_HANDSHAKE && socket === raw) {
@@ -91,13 +91,16 @@ async function enter(raw: Socket, options: SignInOptions, deadline: AbortSignal)
       case 'tls-request':
         if (socket !== raw) throw new WireError('unexpected-message', 'TLS asked for within TLS');
         // Plaintext sent along with the request would be taken for what came encrypted (CVE-2021-23214).
-        if (rest.length > 0) throw new WireError('invalid-message', 'bytes behind a TLS request');
+        if (rest.length > 0) refuse(socket, new WireError('invalid-message', 'bytes behind a TLS request'));
         if (options.tls) socket = await beginTls(raw, options.tls);
         else raw.write('N');
         break;
       case 'gss-request':
         if (gssAsked || rest.length > 0)
-          throw new WireError('invalid-message', 'GSS encryption asked for twice, or with bytes behind it');
+          refuse(
+            socket,
+            new WireError('invalid-message', 'GSS encryption asked for twice, or with bytes behind it'),
+          );
         gssAsked = true;
         socket.write('N');
         break;
@@ -147,14 +150,30 @@ async function askPassword(
   let chunk = rest;
   for (;;) {
     if (chunk.length > 0) reader.push(chunk);
-    const frame = reader.next();
-    if (frame) {
-      if (reader.buffered > 0)
+    const password = telling(socket, () => {
+      const frame = reader.next();
+      if (frame && reader.buffered > 0)
         throw new WireError('unexpected-message', 'messages before the sign-in was answered');
-      return { password: readPassword(frame), rest: Buffer.alloc(0) };
-    }
+      return frame && readPassword(frame);
+    });
+    if (password !== undefined) return { password, rest: Buffer.alloc(0) };
     chunk = await readChunk(socket, deadline);
   }
+}
+
+/** What is thrown because of the client's bytes is told to it first. */
+function telling<T>(socket: Socket, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof WireError) refuse(socket, error);
+    throw error;
+  }
+}
+
+function refuse(socket: Socket, error: WireError): never {
+  fatal(socket, error.code === 'unexpected-message' ? '0A000' : '08P01', error.message);
+  throw error;
 }
 
 /** Tells the client why, in the protocol's words, and closes when it has been told. */

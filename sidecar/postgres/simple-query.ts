@@ -1,4 +1,5 @@
 /** The simple protocol: one message, any number of statements, all of which run or none. */
+import type { Analysed } from './analyst.ts';
 import { type Deciding, NO_PARAMETERS, NO_RAW, type Permitted, type Refused } from './deciding.ts';
 import { type Exchange, newRun } from './exchange.ts';
 import { POISON, denialFields } from './refusal.ts';
@@ -34,24 +35,34 @@ export class SimpleQuery {
           this.refuse(this.#deciding.unparseable(text, analysed.analysis));
           return undefined;
         }
-        return this.#decideQuery(analysed.analysis.statements, frame);
+        return this.#decideQuery(text, analysed, analysed.analysis.statements, frame);
       }),
     );
   }
 
-  #decideQuery(statements: readonly Statement[], frame: Frame): Step {
+  #decideQuery(text: string, analysed: Analysed, statements: readonly Statement[], frame: Frame): Step {
     const operations = this.#operationsOf(statements);
     // One that will be refused is found before anybody is asked about the others.
     const hopeless =
       operations.length > 1 ? operations.find((operation) => this.#deciding.hopeless(operation)) : undefined;
     const order = hopeless ? [hopeless] : operations;
-    return step(this.#decideAll(order, 0, []), (decided) => {
+    const deciding = this.#decideAll(order, 0, []);
+    const waited = deciding instanceof Promise;
+    return step(deciding, (decided) => {
       if (decided.kind === 'refused') {
         this.refuse(decided.fields);
         return undefined;
       }
-      return this.#sendQuery(decided.permitted, statements, frame);
+      const same = waited ? this.#deciding.meansTheSame(text, analysed) : true;
+      return step(same, (unchanged) =>
+        unchanged ? this.#sendQuery(decided.permitted, statements, frame) : this.#changed(decided.permitted),
+      );
     });
+  }
+
+  #changed(permitted: readonly Permitted[]): undefined {
+    for (const { outcome } of permitted) this.#deciding.notRun(outcome.number);
+    this.refuse(denialFields(STATE_CHANGED));
   }
 
   #operationsOf(statements: readonly Statement[]): readonly StatementOperation[] {
@@ -83,10 +94,9 @@ export class SimpleQuery {
 
   #sendQuery(permitted: readonly Permitted[], statements: readonly Statement[], frame: Frame): Step {
     const exchange = this.#exchange;
-    if (!permitted.every(({ operation, outcome }) => outcome.permit.redeem(operation))) {
-      for (const { outcome } of permitted) this.#deciding.notRun(outcome.number);
-      this.refuse(denialFields(STATE_CHANGED));
-      return undefined;
+    const { discarding } = exchange;
+    if (discarding || !permitted.every(({ operation, outcome }) => outcome.permit.redeem(operation))) {
+      return this.#changed(permitted);
     }
     const masks = this.#deciding.masks;
     const runs = permitted.map(({ operation, outcome }) =>
@@ -100,14 +110,22 @@ export class SimpleQuery {
       );
     for (const run of runs) exchange.sent(run);
     exchange.midBatch = false;
+    exchange.bound = false;
+    exchange.names.dropUnnamed();
     exchange.expectations.push({ kind: 'query', runs, next: 0, failed: false });
-    return runs.some(takesCopy) ? exchange.copyStarted() : undefined;
+    const copying = runs.find(takesCopy);
+    return copying ? exchange.copyStarted(copying) : undefined;
   }
 
   /** Refuses the whole message. */
   refuse(fields: ErrorFields): void {
-    this.#exchange.midBatch = false;
-    this.#exchange.toServer.send(encodeQuery(POISON));
-    this.#exchange.expectations.push({ kind: 'refusal', fields, simple: true, failed: false });
+    const exchange = this.#exchange;
+    // The batch has failed meanwhile: the server takes nothing up to its Sync.
+    if (exchange.discarding) return;
+    exchange.midBatch = false;
+    exchange.bound = false;
+    exchange.names.dropUnnamed();
+    exchange.toServer.send(encodeQuery(POISON));
+    exchange.expectations.push({ kind: 'refusal', fields, simple: true, failed: false });
   }
 }
