@@ -10,6 +10,7 @@ const WANTED: readonly { readonly program: string; readonly package: string }[] 
   { program: 'psql', package: 'postgresql-client' },
   { program: 'pgbench', package: 'postgresql-contrib' },
   { program: 'pgbouncer', package: 'pgbouncer' },
+  { program: 'openssl', package: 'openssl' },
 ];
 
 function onPath(program: string): boolean {
