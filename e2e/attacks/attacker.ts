@@ -132,7 +132,7 @@ export class Attacker {
       this.#socket.write(bytes);
     });
     const lines = messages.map(line);
-    return this.#closed ? [...lines, 'closed'] : lines;
+    return this.closed ? [...lines, 'closed'] : lines;
   }
 
   #take(chunk: Buffer): void {

@@ -35,11 +35,8 @@ async function load(postgres: TestPostgres, side: Side): Promise<void> {
   await client.end();
 }
 
-async function startTwin(
-  side: Side,
-  connections: readonly Partial<ManifestOptions>[],
-  ports: readonly number[],
-): Promise<Twin> {
+export async function startTwin(side: Side, connections: readonly Partial<ManifestOptions>[]): Promise<Twin> {
+  const ports = await Promise.all(connections.map(() => freePort()));
   const postgres = await startPostgres({ settings: ['autovacuum=off', 'track_functions=all'] });
   try {
     await load(postgres, side);
@@ -55,17 +52,16 @@ async function startTwin(
 
 /** Both sides in the same order, so that object and transaction numbers are alike. */
 export async function startTwins(connections: readonly Partial<ManifestOptions>[]): Promise<Twins> {
-  const ports = async () => Promise.all(connections.map(() => freePort()));
-  const left = await startTwin('left', connections, await ports());
+  const left = await startTwin('left', connections);
   try {
-    return [left, await startTwin('right', connections, await ports())];
+    return [left, await startTwin('right', connections)];
   } catch (error) {
     await stopTwin(left);
     throw error;
   }
 }
 
-async function stopTwin({ postgres, sidewarden }: Twin): Promise<void> {
+export async function stopTwin({ postgres, sidewarden }: Twin): Promise<void> {
   await sidewarden.stop();
   await postgres.stop();
 }
