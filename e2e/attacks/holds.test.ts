@@ -332,6 +332,18 @@ suite('simple query', () => {
       await usable(client);
     }));
 
+  test('a modified text in a message does not change what is behind it', () =>
+    withClient(async (client) => {
+      const n = id();
+      client.send(query(`INSERT INTO ledger VALUES (${n}, 'm'); SELECT count(*) FROM ledger`));
+      await decide(served.state, 'modify', await client.held(), '--text', 'SET search_path = elsewhere');
+      assert.match(describe(await client.ready()), /^E\(\w+\) Z\(I\)$/);
+      client.send(query(`INSERT INTO ledger VALUES (${n}, 'm'); SELECT note FROM ledger WHERE id = ${n}`));
+      const text = `INSERT INTO ledger VALUES (${n}, 'changed')`;
+      await decide(served.state, 'modify', await client.held(), '--text', text);
+      assert.equal(describe(await client.ready()), 'C(INSERT 0 1) T D(changed) C(SELECT 1) Z(I)');
+    }));
+
   test('a denial stands for a modified text, whatever it is wrapped in', async () => {
     const texts = [
       'DELETE FROM forbidden',

@@ -91,7 +91,7 @@ describe('approvals in a folder', onlyRoot, () => {
     assert.equal(fixed.read(name).status?.decidedBy?.username, 'daemon');
     fixed.approvals.used(name);
     const late = await decide(fixed, name, 'Deny');
-    assert.match(late.message, /too late: it was approved by daemon .* and has run/);
+    assert.match(late.message, /too late: it was approved by daemon .* and is used up/);
     assert.equal(fixed.read(name).status?.phase, 'Used');
   });
 

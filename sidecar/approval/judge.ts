@@ -144,7 +144,7 @@ export function describePhase({ spec, status }: Approval): string {
     case 'Approved':
       return `it was approved${who}${when}`;
     case 'Used':
-      return `it was approved${who}${when} and has run`;
+      return `it was ${spec.decision?.verdict === 'Modify' ? 'modified' : 'approved'}${who}${when} and is used up`;
     case 'Modified':
       return `it was modified${who}${when}`;
     case 'Denied':

@@ -1,4 +1,5 @@
 /** The simple protocol: one message, any number of statements, all of which run or none. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Analysed } from './analyst.ts';
 import { type Deciding, NO_PARAMETERS, NO_RAW, type Permitted, type Refused } from './deciding.ts';
 import { type Exchange, newRun } from './exchange.ts';
@@ -53,11 +54,27 @@ export class SimpleQuery {
         this.refuse(decided.fields);
         return undefined;
       }
+      const { permitted } = decided;
       const same = waited ? this.#deciding.meansTheSame(text, analysed) : true;
-      return step(same, (unchanged) =>
-        unchanged ? this.#sendQuery(decided.permitted, statements, frame) : this.#changed(decided.permitted),
+      const together = (unchanged: boolean) => unchanged && this.#meanTheSameTogether(permitted, statements);
+      return step(then(same, together), (unchanged) =>
+        unchanged ? this.#sendQuery(permitted, statements, frame) : this.#changed(permitted),
       );
     });
+  }
+
+  /** An approver's text by itself may change what the statements behind it mean: as a whole they must be what was decided. */
+  #meanTheSameTogether(
+    permitted: readonly Permitted[],
+    statements: readonly Statement[],
+  ): boolean | Promise<boolean> {
+    if (permitted.length < 2 || isAsked(permitted, statements)) return true;
+    return then(this.#deciding.analyze(joined(permitted)), ({ analysis }) =>
+      isDeepStrictEqual(
+        analysis?.kind === 'parsed' ? analysis.statements.map(trimmed) : undefined,
+        permitted.map(({ operation }) => trimmed(operation.statement)),
+      ),
+    );
   }
 
   #changed(permitted: readonly Permitted[]): undefined {
@@ -102,12 +119,8 @@ export class SimpleQuery {
     const runs = permitted.map(({ operation, outcome }) =>
       newRun(outcome.number, operation.statement, masks, this.#budget),
     );
-    const asDecided = permitted.every(({ operation }, index) => operation.statement === statements[index]);
-    if (asDecided) exchange.toServer.forward(frame.buffer, frame.start, frame.end);
-    else
-      exchange.toServer.send(
-        encodeQuery(permitted.map(({ operation }) => operation.statement.facts.text).join(';\n')),
-      );
+    if (isAsked(permitted, statements)) exchange.toServer.forward(frame.buffer, frame.start, frame.end);
+    else exchange.toServer.send(encodeQuery(joined(permitted)));
     for (const run of runs) exchange.sent(run);
     exchange.midBatch = false;
     exchange.bound = false;
@@ -128,4 +141,18 @@ export class SimpleQuery {
     exchange.toServer.send(encodeQuery(POISON));
     exchange.expectations.push({ kind: 'refusal', fields, simple: true, failed: false });
   }
+}
+
+/** Nothing of it was modified: the client's own bytes can be sent. */
+function isAsked(permitted: readonly Permitted[], statements: readonly Statement[]): boolean {
+  return permitted.every(({ operation }, index) => operation.statement === statements[index]);
+}
+
+function joined(permitted: readonly Permitted[]): string {
+  return permitted.map(({ operation }) => operation.statement.facts.text).join(';\n');
+}
+
+/** Blanks around a statement are no part of its meaning. */
+function trimmed(statement: Statement): Statement {
+  return { ...statement, facts: { ...statement.facts, text: statement.facts.text.trim() } };
 }
