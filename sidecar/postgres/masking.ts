@@ -93,8 +93,13 @@ export class Masking {
   /** Prepares a COPY TO STDOUT of so many columns. */
   copy(run: Run, options: CopyOptions, columns: number): CopyMasker | MaskRefused | undefined {
     const { types, keys } = this.#parts;
-    const unknown = new Array<number>(columns).fill(0);
-    return compileCopyMasker(options, unknown, run.masks, this.#detectorSet(), types.lookup, keys);
+    const { session } = run.statement;
+    const told = session.kind === 'copy-out' && session.types?.length === columns ? session.types : undefined;
+    const known = Array.from({ length: columns }, (_, index) => {
+      const type = told?.[index] ?? 0;
+      return types.missing([type]).length === 0 ? type : 0;
+    });
+    return compileCopyMasker(options, known, run.masks, this.#detectorSet(), types.lookup, keys);
   }
 
   copyOut(run: Run, frame: Frame, out: Outlet, record: Record): void {

@@ -46,9 +46,11 @@ function copyOut(walk: Walk, node: CopyStmt, toServer: boolean): Meaning {
   const flow = firstFlow(result.columns);
   if (flow && toServer) walk.refuseFlow(flow, 'COPY to a file');
   const copyOptions = readOptions(walk, node);
+  // Those of a query's columns are only guessed at.
+  const types = !node.query && !result.open && { types: result.columns.map(({ type }) => type) };
   return {
     verb: 'COPY',
-    ...(!toServer && { result, session: { kind: 'copy-out' as const, options: copyOptions } }),
+    ...(!toServer && { result, session: { kind: 'copy-out' as const, options: copyOptions, ...types } }),
   };
 }
 

@@ -40,7 +40,12 @@ export type SessionEffect =
   | { readonly kind: 'close-cursor'; readonly name: string | null }
   /** COPY … FROM STDIN or TO STDOUT. */
   | { readonly kind: 'copy-in' }
-  | { readonly kind: 'copy-out'; readonly options: CopyOptions };
+  | {
+      readonly kind: 'copy-out';
+      readonly options: CopyOptions;
+      /** Oids of the columns' types where they are a table's own. */
+      readonly types?: readonly number[];
+    };
 
 export interface CopyOptions {
   readonly format: 'text' | 'csv' | 'binary';
