@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { VoidReason } from '../approval/gateway.ts';
+import { keepChunk } from '../net/socket.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { SessionRecorder } from '../record/recorder.ts';
 import type { Answers } from './answers.ts';
@@ -10,6 +11,7 @@ import type { Requests } from './requests.ts';
 import type { ServerLink } from './server.ts';
 import { RowError } from './rows/row-error.ts';
 import { fatal } from './signin.ts';
+import { encodeParameterStatus } from './wire/backend.ts';
 import { WireError } from './wire/error.ts';
 import type { FrameReader } from './wire/frame.ts';
 import { TERMINATE } from './wire/frontend.ts';
@@ -29,6 +31,8 @@ export interface SessionParts {
 
 /** A client may send on while it waits for a person, up to so many bytes; then its socket is not read. */
 const MAX_BACKLOG = 1024 * 1024;
+const UNREAD_INTERVAL = 500;
+const UNCHANGED = encodeParameterStatus('client_encoding', 'UTF8');
 
 export class Session {
   readonly #parts: SessionParts;
@@ -39,6 +43,7 @@ export class Session {
   readonly #backlog: Buffer[] = [];
   #backlogLength = 0;
   #serverBusy = false;
+  #unread: NodeJS.Timeout | undefined;
   #ended = false;
   readonly #closed: Promise<void>;
   #close: () => void = () => undefined;
@@ -73,6 +78,8 @@ export class Session {
     );
     this.#watchIdle();
     if (rest.length > 0) this.#fromClient(rest);
+    // What came behind the server's first ReadyForQuery.
+    this.#pumpServer();
     client.resume();
     server.socket.resume();
   }
@@ -124,6 +131,25 @@ export class Session {
     });
   }
 
+  /**
+   * The end of a connection is seen by reading it. While a client is not read because it sent on and on, only writing to it
+   * shows that it has gone, and what nobody waits for must not be approved any more. A parameter as it was is news to no client.
+   */
+  #watchUnread(): void {
+    if (this.#unread !== undefined) return;
+    const { client, exchange, pipeline } = this.#parts;
+    this.#unread = setInterval(() => {
+      if (this.#ended || !client.isPaused()) {
+        clearInterval(this.#unread);
+        this.#unread = undefined;
+      } else if (pipeline.holding && !client.writableNeedDrain) {
+        exchange.toClient.send(UNCHANGED);
+        exchange.toClient.flush();
+      }
+    }, UNREAD_INTERVAL);
+    this.#unread.unref();
+  }
+
   #serverGone(reason: string): void {
     if (this.#ended) return;
     this.end(reason, 'TargetDisconnected');
@@ -134,7 +160,10 @@ export class Session {
     if (this.#deciding) {
       this.#backlog.push(chunk);
       this.#backlogLength += chunk.length;
-      if (this.#backlogLength > MAX_BACKLOG) this.#parts.client.pause();
+      if (this.#backlogLength > MAX_BACKLOG) {
+        this.#parts.client.pause();
+        this.#watchUnread();
+      }
       return;
     }
     this.#parts.clientReader.push(chunk);
@@ -222,6 +251,8 @@ export class Session {
       return;
     }
     if (!exchange.toClient.flush()) server.socket.pause();
+    // What was not written at once, or not read yet, lies in the server's chunk.
+    if (this.#serverBusy || this.#parts.client.writableLength > 0) keepChunk(server.socket);
   }
 
   /** Bytes that cannot be, or a fault of ours: the session ends, and nothing more goes either way. */
