@@ -4,7 +4,7 @@ import type { Volatility } from '../../operation.ts';
 import { CatalogError } from './catalog-error.ts';
 import { FIRST_USER_OID, nameArray } from './literal.ts';
 import type { FunctionInfo } from './relation.ts';
-import { madeByCode } from './type-code.ts';
+import { COMPUTES, madeByCode } from './type-code.ts';
 
 type TypeKind = 'base' | 'composite' | 'domain' | 'enum' | 'range' | 'multirange' | 'pseudo';
 
@@ -63,7 +63,7 @@ WHERE c.relname OPERATOR(pg_catalog.=) ANY (${nameArray(names.relations)})`);
   }
   if (names.functions.size > 0) {
     parts.push(`SELECT 'function', p.proname::pg_catalog.text, n.nspname::pg_catalog.text, p.oid::pg_catalog.text,
-  p.prokind::pg_catalog.text, p.provolatile::pg_catalog.text, l.lanname::pg_catalog.text, p.xmin::pg_catalog.text
+  CASE WHEN ${COMPUTES} THEN pg_catalog.concat('computing ', p.prokind) ELSE p.prokind::pg_catalog.text END, p.provolatile::pg_catalog.text, l.lanname::pg_catalog.text, p.xmin::pg_catalog.text
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang
 WHERE p.proname OPERATOR(pg_catalog.=) ANY (${nameArray(names.functions)})
@@ -155,7 +155,8 @@ export function readNames(names: Names, rows: readonly Row[]): NameAnswers {
         oid,
         schema,
         name,
-        kind: FUNCTION_KINDS[x ?? ''] ?? 'procedure',
+        kind: FUNCTION_KINDS[x?.at(-1) ?? ''] ?? 'procedure',
+        computes: x?.startsWith('computing ') === true,
         volatility: VOLATILITIES[y ?? ''] ?? 'unknown',
         language: z ?? '',
       });

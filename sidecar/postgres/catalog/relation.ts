@@ -80,6 +80,8 @@ export interface FunctionInfo {
   readonly kind: 'function' | 'procedure' | 'aggregate' | 'window';
   readonly volatility: Volatility;
   readonly language: string;
+  /** Brought by an extension, and nothing but a function of its arguments. */
+  readonly computes?: boolean;
 }
 
 /** Something that the analysis must know before it can finish. */

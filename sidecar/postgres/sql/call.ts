@@ -141,7 +141,7 @@ function userFunction(walk: Walk, schema: string | null, name: string): boolean 
   if (candidates.length === 0) return false;
   for (const candidate of candidates)
     walk.function(`${candidate.schema}.${candidate.name}`, candidate.volatility);
-  walk.opaque(`the function ${name}`);
+  if (!candidates.every(({ computes }) => computes === true)) walk.opaque(`the function ${name}`);
   return true;
 }
 

@@ -23,7 +23,11 @@ export function castType(walk: Walk, typeName: TypeName): number {
   else if (type?.runsCode === true && !walk.declaring)
     walk.opaque(`checks or casts of the type ${type.schema}.${name}`);
   // Checks of domains with built-in code alone count as harmless, and as able to fail.
-  else if (type?.kind === 'base' || type?.kind === 'range' || type?.kind === 'multirange') {
+  else if (
+    (type?.kind === 'base' && type.runsCode !== false) ||
+    type?.kind === 'range' ||
+    type?.kind === 'multirange'
+  ) {
     if (type.schema !== 'pg_catalog') walk.opaque(`the type ${type.schema}.${name}`);
   }
   return 0;
