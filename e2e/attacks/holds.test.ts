@@ -3,6 +3,8 @@
  * behind it waits; and afterwards the connection is as usable as PostgreSQL itself would leave it.
  */
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -805,6 +807,72 @@ suite('while it waits', () => {
     assert.equal(await count('ledger', `id = ${n}`), 0);
     await again.stop();
     await own.stop();
+  });
+});
+
+suite('real clients', () => {
+  eachServed();
+
+  interface Psql {
+    readonly child: ChildProcess;
+    text(): string;
+    readonly ended: Promise<number | null>;
+  }
+
+  function psql(sql: string): Psql {
+    const where = `host=127.0.0.1 port=${served.port} dbname=postgres user=agent`;
+    const child = spawn('psql', ['-X', where, '-c', sql], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+    const ended = new Promise<number | null>((done) => {
+      child.once('close', done);
+      child.once('error', () => done(null));
+    });
+    return { child, text: () => text, ended };
+  }
+
+  async function heldBy(client: Psql): Promise<string> {
+    for (let i = 0; i < 200 && !client.text().includes('HINT:'); i++) await sleep(20);
+    return /waiting for approval (\S+)/.exec(client.text())?.[1] ?? '';
+  }
+
+  const none = spawnSync('psql', ['--version']).error !== undefined && 'there is no psql';
+
+  test('psql: approved, denied, and given up by Ctrl-C', { skip: none }, async () => {
+    const approved = psql("INSERT INTO ledger VALUES (1, 'psql')");
+    await decide(served.state, 'approve', await heldBy(approved));
+    assert.equal(await approved.ended, 0);
+    assert.match(approved.text(), /INSERT 0 1/);
+    const denied = psql("INSERT INTO ledger VALUES (2, 'psql')");
+    await decide(served.state, 'deny', await heldBy(denied), '--reason', 'not now');
+    assert.equal(await denied.ended, 1);
+    assert.match(denied.text(), /ERROR: {2}approval \S+ was denied by \S+\nDETAIL: {2}Reason: not now/);
+    const cancelled = psql("INSERT INTO ledger VALUES (3, 'psql')");
+    const name = await heldBy(cancelled);
+    cancelled.child.kill('SIGINT');
+    await cancelled.ended;
+    await phase(name, 'Void');
+    assert.equal(await count('ledger', "note = 'psql'"), 1);
+  });
+
+  test('node-postgres: the notice, a parameter, and a promise that is kept when it is approved', async () => {
+    const client = new pg.Client({
+      host: '127.0.0.1',
+      port: served.port,
+      user: 'agent',
+      database: 'postgres',
+    });
+    await client.connect();
+    const notice = once(client, 'notice');
+    const inserted = client.query('INSERT INTO ledger VALUES ($1, $2) RETURNING note', [77, 'driver']);
+    // `notice` has one argument, a message.
+    const [{ message = '' }] = (await notice) as [{ message?: string }];
+    await decide(served.state, 'approve', message.split(' ').at(-1) ?? '');
+    assert.deepEqual((await inserted).rows, [{ note: 'driver' }]);
+    await client.end();
   });
 });
 

@@ -92,7 +92,7 @@ export class FileApprovals implements ApprovalGateway {
     }
     const { approval } = made;
     const asker = askerOf(approval, request.maxPending);
-    const denial = this.#limits.begin(asker, Date.now());
+    const denial = this.#limits.begin(asker, performance.now());
     if (denial !== null) {
       this.#log.info({ connection: request.connection.name, session: request.session }, denial.message);
       return { kind: 'refused', denial };
@@ -255,7 +255,8 @@ export class FileApprovals implements ApprovalGateway {
     live.settle(outcomeOf(after, given));
   }
 
-  #remember({ asker, approval }: Live, { by, reason, at }: Parameters<typeof decided>[1]): void {
+  #remember({ asker, approval }: Live, { by, reason }: Parameters<typeof decided>[1]): void {
+    const at = performance.now();
     this.#limits.denied(asker, { name: approval.metadata.name, by: by.username, reason, at });
   }
 

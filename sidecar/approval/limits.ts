@@ -29,6 +29,7 @@ interface PastDenial {
   readonly at: number;
 }
 
+/** Times are in milliseconds of a clock that never jumps, lest a clock that is set back bars everybody for long. */
 export class HoldLimits {
   readonly #pending = new Map<string, number>();
   readonly #buckets = new Map<string, Bucket>();
