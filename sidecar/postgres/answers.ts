@@ -43,7 +43,7 @@ export class Answers {
   readonly #completion: Completion;
   readonly #failures: Failures;
   readonly #descriptions = new WeakMap<
-    Statement,
+    object,
     { readonly bytes: Buffer; readonly fields: readonly FieldDescription[] }
   >();
 
@@ -222,6 +222,7 @@ export class Answers {
       case 'query': {
         if (!rows) throw unexpected(frame);
         const run = this.#run(frame);
+        if (run.layout.kind !== 'unknown') throw unexpected(frame);
         this.#exchange.pass(frame);
         return this.#layOut(run, this.#fields(run.statement, frame));
       }
@@ -253,12 +254,13 @@ export class Answers {
 
   /** The fields of a RowDescription; the same object as the last time when its bytes are the same. */
   #fields(statement: Statement | undefined, frame: Frame): readonly FieldDescription[] {
-    const known = statement && this.#descriptions.get(statement);
+    const shape = statement && (statement.facts.shape ?? statement.facts);
+    const known = shape && this.#descriptions.get(shape);
     if (known && frame.buffer.compare(known.bytes, 0, known.bytes.length, frame.start, frame.end) === 0)
       return known.fields;
     const fields = readRowDescription(frame);
-    if (statement)
-      this.#descriptions.set(statement, {
+    if (shape)
+      this.#descriptions.set(shape, {
         bytes: Buffer.from(frame.buffer.subarray(frame.start, frame.end)),
         fields,
       });

@@ -25,6 +25,7 @@ export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 
 export interface ServerTarget extends Address {
   readonly database: string;
+import { PINNED } from './settings.ts';
   readonly user: string;
   readonly password: string;
   readonly tls: {
@@ -151,6 +152,7 @@ async function signIn(
   }
 }
 
+        checkPinned(parameters, status);
 async function nextFrame(socket: Socket, reader: FrameReader, deadline: AbortSignal): Promise<Frame> {
   for (;;) {
     const frame = reader.next();
@@ -158,6 +160,17 @@ async function nextFrame(socket: Socket, reader: FrameReader, deadline: AbortSig
     reader.push(await readChunk(socket, deadline));
   }
 }
+/** A pooler between may drop what was asked for; other encodings and other strings are not read here. */
+function checkPinned(asked: ReadonlyMap<string, string>, told: ReadonlyMap<string, string>): void {
+  for (const [name, value] of PINNED) {
+    if (asked.has(name) && told.get(name) !== value)
+      throw new NetError(
+        'closed',
+        `the server did not take ${name}=${value}, but tells ${told.get(name) ?? 'nothing'}`,
+      );
+  }
+}
+
 
 /** The authentication exchange. A server may not skip it: without a proof from its side it could be anyone's. */
 class Login {
