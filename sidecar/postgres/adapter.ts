@@ -294,6 +294,7 @@ export class PostgresAdapter {
       keys: createMaskKeys(this.#maskKey),
       types: this.#types,
       query: this.#side.query,
+      version: () => (analyst.unsettled ? undefined : this.#catalog.version),
     });
     const state = this.#state(client, identity, recorder.session, exchange, analyst, pipeline, link);
     const processId = randomInt(1, 0x7fffffff);

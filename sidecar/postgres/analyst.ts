@@ -103,6 +103,7 @@ export class Analyst {
   #stale = true;
   /** Something was changed in the open transaction, that a rollback would take back. */
   #touched = false;
+  #unsettled = false;
 
   constructor(parts: AnalystParts) {
     this.#shared = parts.shared;
@@ -113,6 +114,11 @@ export class Analyst {
 
   get role(): string {
     return this.#role;
+  }
+
+  /** The catalog was changed in a transaction that is open, if only for the rest of a batch: other connections see it as it was. */
+  get unsettled(): boolean {
+    return this.#unsettled;
   }
 
   get searchPath(): readonly string[] {
@@ -143,12 +149,15 @@ export class Analyst {
     this.#stale = true;
     if (inTransaction) this.#touched = true;
     if (!statement.changesCatalog) return;
+    this.#unsettled = true;
     this.#shared.catalog.invalidate();
     if (inTransaction) this.#private = new Catalog();
     else this.#private?.invalidate();
   }
 
   transactionEnded(): void {
+    if (this.#unsettled) this.#shared.catalog.invalidate();
+    this.#unsettled = false;
     if (!this.#touched) return;
     this.#touched = false;
     this.#stale = true;

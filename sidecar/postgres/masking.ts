@@ -8,7 +8,9 @@ import type { Outlet } from './outlet.ts';
 import { binaryText, plainText } from './parameters.ts';
 import { type CopyMasker, compileCopyMasker } from './rows/copy-masker.ts';
 import { type MaskRefused, compileRowMasker } from './rows/row-masker.ts';
+import { builtinTypes } from './rows/builtin-types.ts';
 import { TypeCatalog } from './rows/type-catalog.ts';
+import type { TypeLookup } from './rows/type-shape.ts';
 import type { Layout, Run } from './run.ts';
 import type { CopyOptions } from './sql/statement.ts';
 import { Body } from './wire/body.ts';
@@ -20,6 +22,8 @@ export interface MaskingParts {
   readonly keys: MaskKeys;
   readonly types: TypeCatalog;
   readonly query: CatalogQuery;
+  /** Of the catalog that the types belong to; undefined while this session has changed it and others do not see that yet. */
+  readonly version: () => number | undefined;
 }
 
 type Record = (event: RecordingEvent) => void;
@@ -40,10 +44,21 @@ export class Masking {
   layout(run: Run, fields: readonly FieldDescription[]): Layout | Promise<Layout> {
     const detectors = this.#detectorSet();
     if (run.masks === undefined && detectors === undefined) return { kind: 'clear', fields };
+    const lookup = this.#lookup();
+    if (lookup === builtinTypes) return this.#compile(run, fields, lookup);
     const missing = this.#parts.types.missing(fields.map(({ typeOid }) => typeOid));
     return missing.length === 0
-      ? this.#compile(run, fields)
-      : this.#loadTypes(fields).then(() => this.#compile(run, fields));
+      ? this.#compile(run, fields, lookup)
+      : this.#loadTypes(fields).then(() => this.#compile(run, fields, lookup));
+  }
+
+  /** What a type of the user's is made of is as unknown as the catalog: such values are then hidden, or refused. */
+  #lookup(): TypeLookup {
+    const { types, version } = this.#parts;
+    const now = version();
+    if (now === undefined) return builtinTypes;
+    types.follow(now);
+    return types.lookup;
   }
 
   #detectorSet(): DetectorSet | undefined {
@@ -61,13 +76,15 @@ export class Masking {
     for (let round = 0; round < MAX_TYPE_ROUNDS; round++) {
       const missing = types.missing(fields.map(({ typeOid }) => typeOid));
       if (missing.length === 0) return;
-      types.add(missing, await query(TypeCatalog.query(missing)));
+      const { version } = types;
+      const rows = await query(TypeCatalog.query(missing));
+      // What was read before a change says nothing of what is after it.
+      if (types.version === version) types.add(missing, rows);
     }
   }
 
-  #compile(run: Run, fields: readonly FieldDescription[]): Layout {
-    const { types, keys } = this.#parts;
-    const masker = compileRowMasker(fields, run.masks, this.#detectorSet(), types.lookup, keys);
+  #compile(run: Run, fields: readonly FieldDescription[], lookup: TypeLookup): Layout {
+    const masker = compileRowMasker(fields, run.masks, this.#detectorSet(), lookup, this.#parts.keys);
     if (masker === undefined) return { kind: 'clear', fields };
     return masker.kind === 'refused' ? masker : { kind: 'masked', fields, masker };
   }
@@ -92,14 +109,14 @@ export class Masking {
 
   /** Prepares a COPY TO STDOUT of so many columns. */
   copy(run: Run, options: CopyOptions, columns: number): CopyMasker | MaskRefused | undefined {
-    const { types, keys } = this.#parts;
+    const lookup = this.#lookup();
     const { session } = run.statement;
     const told = session.kind === 'copy-out' && session.types?.length === columns ? session.types : undefined;
     const known = Array.from({ length: columns }, (_, index) => {
       const type = told?.[index] ?? 0;
-      return types.missing([type]).length === 0 ? type : 0;
+      return builtinTypes(type) === undefined ? 0 : type;
     });
-    return compileCopyMasker(options, known, run.masks, this.#detectorSet(), types.lookup, keys);
+    return compileCopyMasker(options, known, run.masks, this.#detectorSet(), lookup, this.#parts.keys);
   }
 
   copyOut(run: Run, frame: Frame, out: Outlet, record: Record): void {

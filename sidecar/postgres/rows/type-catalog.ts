@@ -2,10 +2,22 @@
 import { builtinTypes } from './builtin-types.ts';
 import type { TypeLookup, TypeShape } from './type-shape.ts';
 
-/** Loaded shapes of one server; types change under DDL, so drop it with the rest of the catalog. */
+/** Loaded shapes of one server; types change under DDL, so it follows the catalog. */
 export class TypeCatalog {
   readonly #loaded = new Map<number, TypeShape>();
+  #version = 0;
   readonly lookup: TypeLookup = (oid) => builtinTypes(oid) ?? this.#loaded.get(oid);
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Forgets what was loaded under another version of the catalog: the attributes of a row may be others. */
+  follow(version: number): void {
+    if (version === this.#version) return;
+    this.#version = version;
+    this.#loaded.clear();
+  }
 
   /** Types that must be loaded before these can be masked, those within them too; [] when all are known. */
   missing(oids: Iterable<number>): readonly number[] {
