@@ -18,6 +18,7 @@ import {
 } from './wire/backend.ts';
 import { type Frame, FrameReader } from './wire/frame.ts';
 import { encodePassword, encodeSaslInitial, encodeSaslResponse } from './wire/frontend.ts';
+import { PINNED } from './settings.ts';
 import { ScramClient } from './wire/scram.ts';
 import { encodeCancel, encodeStartup, encodeTlsRequest } from './wire/startup.ts';
 
@@ -145,6 +146,7 @@ async function signIn(
       case BACKEND.readyForQuery:
         readReadyForQuery(frame);
         if (!login.done) throw new NetError('closed', 'the server was ready before it had signed us in');
+        checkPinned(parameters, status);
         return { socket, reader, processId, secret, parameters: status };
       default:
         throw new NetError('closed', `the server sent '${String.fromCharCode(frame.tag)}' while starting`);
@@ -153,6 +155,17 @@ async function signIn(
 }
 
         checkPinned(parameters, status);
+/** A pooler between may drop what was asked for; other encodings and other strings are not read here. */
+function checkPinned(asked: ReadonlyMap<string, string>, told: ReadonlyMap<string, string>): void {
+  for (const [name, value] of PINNED) {
+    if (asked.has(name) && told.get(name) !== value)
+      throw new NetError(
+        'closed',
+        `the server did not take ${name}=${value}, but tells ${told.get(name) ?? 'nothing'}`,
+      );
+  }
+}
+
 async function nextFrame(socket: Socket, reader: FrameReader, deadline: AbortSignal): Promise<Frame> {
   for (;;) {
     const frame = reader.next();
