@@ -5,7 +5,14 @@
 import type { Socket } from 'node:net';
 import { type ConnectionOptions, checkServerIdentity } from 'node:tls';
 import { createHash } from 'node:crypto';
-import { type Address, NetError, connectTcp, readChunk, secureClient } from '../net/socket.ts';
+import {
+  type Address,
+  NetError,
+  connectReusing,
+  connectTcp,
+  readChunk,
+  secureClient,
+} from '../net/socket.ts';
 import {
   BACKEND,
   type ErrorFields,
@@ -26,7 +33,6 @@ export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 
 export interface ServerTarget extends Address {
   readonly database: string;
-import { PINNED } from './settings.ts';
   readonly user: string;
   readonly password: string;
   readonly tls: {
@@ -74,8 +80,8 @@ export async function connectServer(
 }
 
 async function openSocket(target: ServerTarget): Promise<Socket> {
+  if (target.tls.mode === 'disable') return connectReusing(target, CONNECT_TIMEOUT);
   const plain = await connectTcp(target, CONNECT_TIMEOUT);
-  if (target.tls.mode === 'disable') return plain;
   plain.write(encodeTlsRequest());
   const answer = await readChunk(plain, AbortSignal.timeout(CONNECT_TIMEOUT));
   // Bytes behind the answer would be plaintext taken for encrypted (CVE-2021-23222).
@@ -154,7 +160,6 @@ async function signIn(
   }
 }
 
-        checkPinned(parameters, status);
 /** A pooler between may drop what was asked for; other encodings and other strings are not read here. */
 function checkPinned(asked: ReadonlyMap<string, string>, told: ReadonlyMap<string, string>): void {
   for (const [name, value] of PINNED) {
@@ -173,17 +178,6 @@ async function nextFrame(socket: Socket, reader: FrameReader, deadline: AbortSig
     reader.push(await readChunk(socket, deadline));
   }
 }
-/** A pooler between may drop what was asked for; other encodings and other strings are not read here. */
-function checkPinned(asked: ReadonlyMap<string, string>, told: ReadonlyMap<string, string>): void {
-  for (const [name, value] of PINNED) {
-    if (asked.has(name) && told.get(name) !== value)
-      throw new NetError(
-        'closed',
-        `the server did not take ${name}=${value}, but tells ${told.get(name) ?? 'nothing'}`,
-      );
-  }
-}
-
 
 /** The authentication exchange. A server may not skip it: without a proof from its side it could be anyone's. */
 class Login {
