@@ -172,9 +172,12 @@ describe('masks', () => {
     const copied = await ask(attacker, 'COPY (SELECT id, card FROM customers ORDER BY id) TO STDOUT');
     assert.equal(copied[1], `d ${hidden}`);
     const csv = await ask(attacker, 'COPY customers (id, card, salary) TO STDOUT (FORMAT csv, HEADER)');
-    assert.deepEqual(csv.slice(1, 3), ['d id,card,salary\n', `d 1,${HIDDEN},${HIDDEN}\n`]);
+    assert.deepEqual(csv.slice(1, 3), ['d id,card,salary\n', `d 1,${HIDDEN},\n`]);
     const whole = await ask(attacker, 'COPY customers TO STDOUT');
-    assert.match(whole[1] ?? '', /^d 1\tname 1\t1(\t\[redacted\]){9}\tnote 1\n$/);
+    assert.match(
+      whole[1] ?? '',
+      /^d 1\tname 1\t1\t\[redacted\]\t\[redacted\]\t\\N\t\\N\t"\[redacted\]"\t\{\[redacted\]\}\t\\N\t\[redacted\]\t\\N\tnote 1\n$/,
+    );
     const binary = await ask(attacker, 'COPY customers (id, name, card) TO STDOUT (FORMAT binary)');
     assert.match(binary[2] ?? '', /name 1/);
     assert.doesNotMatch(binary.join(''), /4929/);
@@ -287,6 +290,23 @@ describe('masks', () => {
     const copied = await attacker.run("COPY (SELECT 'joe@example.com', 5) TO STDOUT (FORMAT csv)");
     assert.equal(copied[1], `d ${HIDDEN},5\n`);
     assert.equal(errorOf(await attacker.run('SELECT * FROM customers ORDER BY id')), undefined);
+    attacker.close();
+  });
+
+  test('detectors look at what a row is made of now, however it was changed', async () => {
+    const attacker = await open('detect-db');
+    await attacker.run("CREATE TABLE made (a int, b text); INSERT INTO made VALUES (1, 'x')");
+    assert.deepEqual(rowsOf(await attacker.run('SELECT made FROM made')), [['(1,x)']]);
+    const change = "ALTER TABLE made ALTER a TYPE text USING 'joe@example.com'";
+    const within = await ask(attacker, change, 'SELECT made FROM made');
+    assert.doesNotMatch(within.join('\n'), /joe@/);
+    const together = await ask(attacker, `${change}; SELECT made FROM made`);
+    assert.doesNotMatch(together.join('\n'), /joe@/);
+    await attacker.run(`${change}; SELECT made FROM made`);
+    assert.deepEqual(rowsOf(await attacker.run('SELECT made FROM made')), [[`(${HIDDEN},x)`]]);
+    await attacker.run("ALTER TABLE made ADD c text DEFAULT 'joe@example.com'");
+    assert.deepEqual(rowsOf(await attacker.run('SELECT made FROM made')), [[`(${HIDDEN},x,${HIDDEN})`]]);
+    await attacker.run('DROP TABLE made');
     attacker.close();
   });
 });
