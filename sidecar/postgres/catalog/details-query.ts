@@ -1,6 +1,6 @@
 /** The text that reads relations whole, and the one that says whether they have changed. */
 import { FIRST_USER_OID, oidArray, textLiteral } from './literal.ts';
-import { convertedByCode } from './type-code.ts';
+import { CONVERTED } from './type-code.ts';
 
 /** Oids of system catalogs, fixed by PostgreSQL's bootstrap. */
 const CLASS = 1259;
@@ -70,7 +70,7 @@ const POINTING = `pointing AS MATERIALIZED (
 )`;
 
 const COLUMNS = `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attgenerated,
-    CASE WHEN a.atttypid ${GE} ${FIRST_USER_OID}::pg_catalog.oid THEN ${convertedByCode('a.atttypid')} ELSE false END)
+    a.atttypid ${EQ} ANY ((SELECT converted.types FROM converted)::pg_catalog.oid[]))
     ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
   WHERE a.attrelid ${EQ} c.oid AND a.attnum ${GT} 0::pg_catalog.int2 AND NOT a.attisdropped)`;
 
@@ -157,7 +157,7 @@ const RUNS_CODE = `(EXISTS (SELECT FROM (
  */
 export function detailsQuery(oids: Iterable<number>, searchPath: string): string {
   return `SELECT 'path', pg_catalog.set_config('search_path', '', true);
-WITH RECURSIVE ${closure(oids)}, ${POINTING}
+WITH RECURSIVE ${closure(oids)}, ${POINTING}, ${CONVERTED}
 SELECT 'relation', c.oid, n.nspname, c.relname, c.relkind, c.relpersistence ${EQ} 't'::${CHAR},
   ${COLUMNS},
   ${GENERATED},

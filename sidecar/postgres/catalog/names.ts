@@ -4,7 +4,7 @@ import type { Volatility } from '../../operation.ts';
 import { CatalogError } from './catalog-error.ts';
 import { FIRST_USER_OID, nameArray } from './literal.ts';
 import type { FunctionInfo } from './relation.ts';
-import { COMPUTES, madeByCode } from './type-code.ts';
+import { COMPUTES, MADE_BY_CODE } from './type-code.ts';
 
 type TypeKind = 'base' | 'composite' | 'domain' | 'enum' | 'range' | 'multirange' | 'pseudo';
 
@@ -71,7 +71,7 @@ AND (n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name OR p.oid OP
   }
   if (names.types.size > 0) {
     parts.push(`SELECT 'type', t.typname::pg_catalog.text, n.nspname::pg_catalog.text, t.oid::pg_catalog.text,
-  t.typtype::pg_catalog.text, CASE WHEN ${madeByCode('t.oid')} THEN 'code' END, NULL, t.xmin::pg_catalog.text
+  t.typtype::pg_catalog.text, CASE WHEN ${MADE_BY_CODE} THEN 'code' END, NULL, t.xmin::pg_catalog.text
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
 WHERE t.typname OPERATOR(pg_catalog.=) ANY (${nameArray(names.types)})`);
   }

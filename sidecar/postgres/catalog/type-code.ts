@@ -13,26 +13,25 @@ const OPERATOR = 2617;
 const UNTRUSTED = `(p.provolatile ${EQ} 'v'::${CHAR}
     OR l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['c', 'internal']::pg_catalog.name[]))`;
 
-/** The types that a type of users is made of: base of a domain, elements, attributes, subtypes of ranges. Itself first. */
-function parts(type: string): string {
-  return `WITH RECURSIVE parts(oid) AS (
-    SELECT ${type}::${OID}
-    UNION
-    SELECT next.oid FROM parts CROSS JOIN LATERAL (
-      SELECT t.typbasetype FROM pg_catalog.pg_type t WHERE t.oid ${EQ} parts.oid
-      UNION ALL SELECT t.typelem FROM pg_catalog.pg_type t WHERE t.oid ${EQ} parts.oid
-      UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid ${EQ} parts.oid OR r.rngmultitypid ${EQ} parts.oid
-      UNION ALL SELECT m.atttypid FROM pg_catalog.pg_type t
-        JOIN pg_catalog.pg_attribute m ON m.attrelid ${EQ} t.typrelid
-        WHERE t.oid ${EQ} parts.oid AND t.typrelid OPERATOR(pg_catalog.<>) 0::${OID}
-        AND m.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT m.attisdropped
-    ) AS next(oid) WHERE next.oid OPERATOR(pg_catalog.>=) ${FIRST_USER_OID}::${OID})`;
-}
-
-const CASTS = `SELECT FROM parts
-    JOIN pg_catalog.pg_cast k ON (k.castsource ${EQ} parts.oid OR k.casttarget ${EQ} parts.oid)
+const CASTS = `SELECT FROM pg_catalog.pg_cast k
     JOIN pg_catalog.pg_proc p ON p.oid ${EQ} k.castfunc JOIN pg_catalog.pg_language l ON l.oid ${EQ} p.prolang
-    WHERE ${UNTRUSTED}`;
+    WHERE k.oid OPERATOR(pg_catalog.>=) ${FIRST_USER_OID}::${OID} AND ${UNTRUSTED}`;
+
+const CHECKS = `SELECT FROM pg_catalog.pg_constraint k
+    JOIN pg_catalog.pg_depend d ON d.classid ${EQ} ${CONSTRAINT}::${OID} AND d.objid ${EQ} k.oid
+    LEFT JOIN pg_catalog.pg_operator o ON d.refclassid ${EQ} ${OPERATOR}::${OID} AND o.oid ${EQ} d.refobjid
+    JOIN pg_catalog.pg_proc p ON p.oid ${EQ}
+      (CASE WHEN d.refclassid ${EQ} ${PROC}::${OID} THEN d.refobjid ELSE o.oprcode::${OID} END)
+    JOIN pg_catalog.pg_language l ON l.oid ${EQ} p.prolang
+    WHERE k.contypid OPERATOR(pg_catalog.<>) 0::${OID} AND ${UNTRUSTED}`;
+
+const isUsers = (type: string) => `${type} OPERATOR(pg_catalog.>=) ${FIRST_USER_OID}::${OID}`;
+
+/** Of type `t`: it is made of other types of users, which are not looked into. No recursion: its mere plan would be compiled (JIT). */
+const COMPOUND = `(${isUsers('t.typbasetype')} OR ${isUsers('t.typelem')}
+    OR t.typtype ${EQ} ANY (ARRAY['r', 'm']::${CHAR}[])
+    OR EXISTS (SELECT FROM pg_catalog.pg_attribute m WHERE m.attrelid ${EQ} t.typrelid
+      AND m.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND ${isUsers('m.atttypid')}))`;
 
 /** Of the function or type `oid` of catalog `classid`: an extension brought it. */
 function fromExtension(classid: number, oid: string): string {
@@ -40,9 +39,8 @@ function fromExtension(classid: number, oid: string): string {
     AND m.deptype ${EQ} 'e'::${CHAR})`;
 }
 
-/** The types whose input is C that somebody wrote, and no extension brought. */
-const OWN_INPUT = `SELECT FROM parts JOIN pg_catalog.pg_type t ON t.oid ${EQ} parts.oid
-    WHERE t.typinput::${OID} OPERATOR(pg_catalog.>=) ${FIRST_USER_OID}::${OID} AND NOT ${fromExtension(TYPE, 't.oid')}`;
+/** Of type `t`: its input is C that somebody wrote, and no extension brought. */
+const OWN_INPUT = `(${isUsers('t.typinput::pg_catalog.oid')} AND NOT ${fromExtension(TYPE, 't.oid')})`;
 
 /**
  * Of function `p` in language `l`: it only computes. C that an extension brought and calls immutable (stable ones may run
@@ -61,19 +59,17 @@ export const COMPUTES = `(p.provolatile ${EQ} 'i'::${CHAR} AND ${fromExtension(P
       JOIN pg_catalog.pg_extension x ON m.refobjid ${EQ} x.oid AND x.extname ${EQ} 'citext'::pg_catalog.name
       WHERE m.classid ${EQ} ${PROC}::${OID} AND m.objid ${EQ} p.oid AND m.deptype ${EQ} 'e'::${CHAR}) END))`;
 
-/** A value of the type may be converted by others' functions, even without a word: casts can be implicit. */
-export function convertedByCode(type: string): string {
-  return `EXISTS (${parts(type)} ${CASTS})`;
-}
+/**
+ * A common table `converted` of one row: the types whose values may be converted by others' functions, without a word when
+ * a cast is implicit. Where there is such a cast at all, types made of others count too.
+ */
+export const CONVERTED = `converted(types) AS MATERIALIZED (
+  SELECT pg_catalog.array_agg(t.oid) FROM pg_catalog.pg_type t
+  WHERE EXISTS (${CASTS}) AND ${isUsers('t.oid')}
+  AND (${COMPOUND} OR EXISTS (${CASTS} AND (k.castsource ${EQ} t.oid OR k.casttarget ${EQ} t.oid))))`;
 
-/** Making a value of the type may run others' functions: casts, and the checks of domains. */
-export function madeByCode(type: string): string {
-  return `EXISTS (${parts(type)} ${CASTS} UNION ALL ${OWN_INPUT} UNION ALL SELECT FROM parts
-    JOIN pg_catalog.pg_constraint k ON k.contypid ${EQ} parts.oid
-    JOIN pg_catalog.pg_depend d ON d.classid ${EQ} ${CONSTRAINT}::${OID} AND d.objid ${EQ} k.oid
-    LEFT JOIN pg_catalog.pg_operator o ON d.refclassid ${EQ} ${OPERATOR}::${OID} AND o.oid ${EQ} d.refobjid
-    JOIN pg_catalog.pg_proc p ON p.oid ${EQ}
-      (CASE WHEN d.refclassid ${EQ} ${PROC}::${OID} THEN d.refobjid ELSE o.oprcode::${OID} END)
-    JOIN pg_catalog.pg_language l ON l.oid ${EQ} p.prolang
-    WHERE ${UNTRUSTED})`;
-}
+/** Of type `t`: making a value of it may run others' functions: casts, and the checks of domains. */
+export const MADE_BY_CODE = `(${OWN_INPUT}
+  OR (EXISTS (${CASTS}) OR EXISTS (${CHECKS})) AND (${COMPOUND}
+    OR EXISTS (${CASTS} AND (k.castsource ${EQ} t.oid OR k.casttarget ${EQ} t.oid))
+    OR EXISTS (${CHECKS} AND k.contypid ${EQ} t.oid)))`;
