@@ -187,7 +187,9 @@ suite('manifests that change', () => {
       assert.equal(onlyError(seen)['C'], '57P01');
       assert.match(onlyError(seen)['M'] ?? '', /the connection was changed/);
       await works(kept);
+      // The port was closed and opened anew by the first change: the second is waited for.
       await change(served, usualManifests(options(other, { name: 'other' })));
+      await logged(served, /changed manifests are in force[^]*changed manifests are in force/);
       await works(kept);
       for (let i = 0; i < 100; i++) {
         const refused = await Frontend.connect(port).then(

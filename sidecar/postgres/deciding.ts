@@ -1,5 +1,4 @@
 /** What one session asks about a statement: its analysis, the pipeline's decision, and what a refusal says. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { DigestParameter } from '../approval/digest.ts';
 import type { MaskRules } from '../mask/mask.ts';
@@ -7,6 +6,7 @@ import type { Denial } from '../operation.ts';
 import type { Grant, Outcome, Pipeline } from '../pipeline.ts';
 import { type Analysed, AnalysisError, type Analyst } from './analyst.ts';
 import type { Exchange } from './exchange.ts';
+import { sameMeaning } from './meaning.ts';
 import type { Under } from './names.ts';
 import { denialFields, errorFields } from './refusal.ts';
 import { STATE_CHANGED } from './run.ts';
@@ -249,10 +249,6 @@ function sameUnder(one: Under, other: Under): boolean {
       (one.searchPath.length === other.searchPath.length &&
         one.searchPath.every((schema, index) => schema === other.searchPath[index])))
   );
-}
-
-function sameMeaning(one: Analysed['analysis'], other: Analysed['analysis']): boolean {
-  return one === other || isDeepStrictEqual(one, other);
 }
 
 const FAILED = errorFields(

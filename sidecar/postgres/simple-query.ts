@@ -1,8 +1,8 @@
 /** The simple protocol: one message, any number of statements, all of which run or none. */
-import { isDeepStrictEqual } from 'node:util';
 import type { Analysed } from './analyst.ts';
 import { type Deciding, NO_PARAMETERS, NO_RAW, type Permitted, type Refused } from './deciding.ts';
 import { type Exchange, newRun } from './exchange.ts';
+import { sameMeaning } from './meaning.ts';
 import { POISON, denialFields } from './refusal.ts';
 import { type RowBudget, STATE_CHANGED, takesCopy } from './run.ts';
 import type { Statement } from './sql/statement.ts';
@@ -69,11 +69,11 @@ export class SimpleQuery {
     statements: readonly Statement[],
   ): boolean | Promise<boolean> {
     if (permitted.length < 2 || isAsked(permitted, statements)) return true;
-    return then(this.#deciding.analyze(joined(permitted)), ({ analysis }) =>
-      isDeepStrictEqual(
-        analysis?.kind === 'parsed' ? analysis.statements.map(trimmed) : undefined,
-        permitted.map(({ operation }) => trimmed(operation.statement)),
-      ),
+    const decided = permitted.map(({ operation }) => operation.statement);
+    return then(
+      this.#deciding.analyze(joined(permitted)),
+      ({ analysis }) =>
+        analysis !== undefined && sameMeaning(analysis, { kind: 'parsed', statements: decided }),
     );
   }
 
@@ -150,9 +150,4 @@ function isAsked(permitted: readonly Permitted[], statements: readonly Statement
 
 function joined(permitted: readonly Permitted[]): string {
   return permitted.map(({ operation }) => operation.statement.facts.text).join(';\n');
-}
-
-/** Blanks around a statement are no part of its meaning. */
-function trimmed(statement: Statement): Statement {
-  return { ...statement, facts: { ...statement.facts, text: statement.facts.text.trim() } };
 }
