@@ -1,5 +1,6 @@
 /** PostgreSQL's own parser, as WebAssembly that may trap: on deep nesting it runs out of stack, and is started anew. */
 import type { Node, ParseResult } from '@pgsql/types';
+import { tooCostlyToLex } from './lexing-cost.ts';
 import load, { type PgQuery } from 'libpg-query/wasm/libpg-query.js';
 
 /** Longer texts are refused before they are parsed: a tree takes some fifty times the memory of its text. */
@@ -56,6 +57,7 @@ export function parse(text: string): Parsed {
     return refusal(`the statement is longer than ${MAX_TEXT_BYTES} bytes`);
   }
   if (text.includes('\0') || !text.isWellFormed()) return refusal('the statement is not valid text');
+  if (tooCostlyToLex(text)) return refusal('the statement has runs of operators too long to be read');
   if (current === undefined) replace();
   const instance = current;
   if (instance === undefined) {
@@ -75,7 +77,13 @@ export function parse(text: string): Parsed {
 /** The parse tree as JSON, or undefined when there is none; `parse` then says why. */
 export function parseTree(text: string): string | undefined {
   const instance = current;
-  if (instance === undefined || text.length > MAX_TEMPLATE_TEXT || text.includes('\0')) return undefined;
+  if (
+    instance === undefined ||
+    text.length > MAX_TEMPLATE_TEXT ||
+    text.includes('\0') ||
+    tooCostlyToLex(text)
+  )
+    return undefined;
   try {
     const tree = withText(instance, text, (pointer) => rawParse(instance, pointer));
     return typeof tree === 'string' ? tree : undefined;
