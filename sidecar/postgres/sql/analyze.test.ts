@@ -290,6 +290,7 @@ const SESSION: readonly (readonly [string, SessionEffect])[] = [
     {
       kind: 'copy-out',
       options: { format: 'csv', delimiter: ';', null: 'x', quote: '|', escape: '|', header: true },
+      types: [23, 23, 1700, 25],
     },
   ],
   [
@@ -297,6 +298,7 @@ const SESSION: readonly (readonly [string, SessionEffect])[] = [
     {
       kind: 'copy-out',
       options: { format: 'text', delimiter: '\t', null: '\\N', quote: '"', escape: '"', header: false },
+      types: [23, 23, 1700, 25],
     },
   ],
 ];
