@@ -1,4 +1,5 @@
 /** Settings that act on the server rather than on the session: PostgreSQL lets superusers alone change them. */
+import type { Walk } from './walk.ts';
 
 /**
  * Those of context `superuser` in PostgreSQL 18's pg_settings, less what only words or counts: they switch triggers and
@@ -19,3 +20,17 @@ const ADMINISTRATIVE: ReadonlySet<string> = new Set(
 
 /** `name` in lower case. */
 export const isAdministrative = (name: string): boolean => ADMINISTRATIVE.has(name);
+
+/**
+ * By these a client chooses the index that rows are read by, and so their order: that of a protected column, when nothing
+ * sorts them.
+ */
+const PLANNING = /^enable_|^(?!jit_).*_cost$|^(?:cursor_tuple_fraction|effective_cache_size|debug_parallel_query)$/;
+
+export function planningUnderMasks(walk: Walk, name: string): void {
+  if (walk.masked && PLANNING.test(name))
+    walk.refuse(
+      `the setting ${name} could put rows in the order of a protected column`,
+      'leave the choice of plans to the server',
+    );
+}

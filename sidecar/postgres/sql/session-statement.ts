@@ -7,7 +7,7 @@ import type {
   TransactionStmt,
   VariableSetStmt,
 } from '@pgsql/types';
-import { isAdministrative } from './administrative-settings.ts';
+import { isAdministrative, planningUnderMasks } from './administrative-settings.ts';
 import { conditions } from './expression.ts';
 import { constantText } from './node.ts';
 import type { Meaning } from './meaning.ts';
@@ -133,6 +133,7 @@ function set(walk: Walk, node: VariableSetStmt): Meaning {
     return { verb, session: { kind: 'set-role', role, session: name !== 'role' }, changesSettings: true };
   }
   if (isAdministrative(name)) walk.effect('administer');
+  if (value !== null) planningUnderMasks(walk, name);
   return { verb, session: { kind: 'set', name, value, local } };
 }
 

@@ -1,6 +1,6 @@
 /** `SELECT set_config('name', 'value', false)`, as pg_dump sends it: a SET by function. */
 import type { Node, SelectStmt } from '@pgsql/types';
-import { isAdministrative } from './administrative-settings.ts';
+import { isAdministrative, planningUnderMasks } from './administrative-settings.ts';
 import type { Meaning } from './meaning.ts';
 import { constantText, qualifiedName, strings } from './node.ts';
 import type { SessionEffect } from './statement.ts';
@@ -14,7 +14,10 @@ export function settingByFunction(walk: Walk, statement: SelectStmt): Partial<Me
     walk.opaque('a setting by function');
     return { changesSettings: true, changesCatalog: true };
   }
-  if (effect.kind === 'set' && isAdministrative(effect.name)) walk.effect('administer');
+  if (effect.kind === 'set') {
+    if (isAdministrative(effect.name)) walk.effect('administer');
+    planningUnderMasks(walk, effect.name);
+  }
   return { changesSettings: true, session: effect };
 }
 
