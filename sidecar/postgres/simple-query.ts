@@ -1,6 +1,13 @@
 /** The simple protocol: one message, any number of statements, all of which run or none. */
 import type { Analysed } from './analyst.ts';
-import { type Deciding, NO_PARAMETERS, NO_RAW, type Permitted, type Refused } from './deciding.ts';
+import {
+  type Decided,
+  type Deciding,
+  NO_PARAMETERS,
+  NO_RAW,
+  type Permitted,
+  type Refused,
+} from './deciding.ts';
 import { type Exchange, newRun } from './exchange.ts';
 import { sameMeaning } from './meaning.ts';
 import { POISON, denialFields } from './refusal.ts';
@@ -47,7 +54,7 @@ export class SimpleQuery {
     const hopeless =
       operations.length > 1 ? operations.find((operation) => this.#deciding.hopeless(operation)) : undefined;
     const order = hopeless ? [hopeless] : operations;
-    const deciding = this.#decideAll(order, 0, []);
+    const deciding = this.#decideAll(order);
     const waited = deciding instanceof Promise;
     return step(deciding, (decided) => {
       if (decided.kind === 'refused') {
@@ -93,20 +100,37 @@ export class SimpleQuery {
     });
   }
 
-  #decideAll(
-    operations: readonly StatementOperation[],
-    from: number,
-    permitted: readonly Permitted[],
-  ): AllDecided | Promise<AllDecided> {
-    const operation = operations[from];
-    if (!operation) return { kind: 'permitted', permitted };
-    return then(this.#deciding.decide(operation), (decided) => {
-      if (decided.kind === 'refused') {
-        for (const { outcome } of permitted) this.#deciding.notRun(outcome.number);
-        return decided;
-      }
-      return this.#decideAll(operations, from + 1, [...permitted, decided.permitted]);
-    });
+  /** At once as far as nobody is asked; a text may hold thousands of statements. */
+  #decideAll(operations: readonly StatementOperation[]): AllDecided | Promise<AllDecided> {
+    const permitted: Permitted[] = [];
+    for (const [index, operation] of operations.entries()) {
+      const decided = this.#deciding.decide(operation);
+      if (decided instanceof Promise)
+        return this.#decideRest(decided, operations.slice(index + 1), permitted);
+      if (decided.kind === 'refused') return this.#noneRuns(permitted, decided);
+      permitted.push(decided.permitted);
+    }
+    return { kind: 'permitted', permitted };
+  }
+
+  async #decideRest(
+    waiting: Promise<Decided>,
+    rest: readonly StatementOperation[],
+    permitted: Permitted[],
+  ): Promise<AllDecided> {
+    let decided = await waiting;
+    for (const operation of rest) {
+      if (decided.kind === 'refused') break;
+      permitted.push(decided.permitted);
+      decided = await this.#deciding.decide(operation);
+    }
+    if (decided.kind === 'refused') return this.#noneRuns(permitted, decided);
+    return { kind: 'permitted', permitted: [...permitted, decided.permitted] };
+  }
+
+  #noneRuns(permitted: readonly Permitted[], refused: Refused): Refused {
+    for (const { outcome } of permitted) this.#deciding.notRun(outcome.number);
+    return refused;
   }
 
   #sendQuery(permitted: readonly Permitted[], statements: readonly Statement[], frame: Frame): Step {
