@@ -25,7 +25,8 @@ export const isAdministrative = (name: string): boolean => ADMINISTRATIVE.has(na
  * By these a client chooses the index that rows are read by, and so their order: that of a protected column, when nothing
  * sorts them.
  */
-const PLANNING = /^enable_|^(?!jit_).*_cost$|^(?:cursor_tuple_fraction|effective_cache_size|debug_parallel_query)$/;
+const PLANNING =
+  /^enable_|^(?!jit_).*_cost$|^(?:cursor_tuple_fraction|effective_cache_size|debug_parallel_query)$/;
 
 export function planningUnderMasks(walk: Walk, name: string): void {
   if (walk.masked && PLANNING.test(name))

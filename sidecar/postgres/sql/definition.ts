@@ -83,10 +83,11 @@ export const DEFINITIONS: ReadonlyMap<string, Definition> = new Map([
     AlterDefaultPrivilegesStmt: 'ALTER DEFAULT PRIVILEGES',
     CreateRoleStmt: 'CREATE ROLE',
     AlterRoleStmt: 'ALTER ROLE',
-    AlterRoleSetStmt: 'ALTER ROLE',
     DropRoleStmt: 'DROP ROLE',
     SecLabelStmt: 'SECURITY LABEL',
   }),
+  // They set what later sessions start with, or how plans are chosen.
+  ...rows(['privilege'], 'untraceable', { AlterRoleSetStmt: 'ALTER ROLE' }),
   ...rows(['privilege', 'administer'], 'untraceable', {
     CreateUserMappingStmt: 'CREATE USER MAPPING',
     AlterUserMappingStmt: 'ALTER USER MAPPING',
@@ -107,15 +108,15 @@ export const DEFINITIONS: ReadonlyMap<string, Definition> = new Map([
     CreatedbStmt: 'CREATE DATABASE',
     DropSubscriptionStmt: 'DROP SUBSCRIPTION',
     AlterTableMoveAllStmt: by('ALTER', 'objtype'),
+    AlterDatabaseSetStmt: 'ALTER DATABASE',
+    AlterTableSpaceOptionsStmt: 'ALTER TABLESPACE',
   }),
   ...rows(['ddl', 'administer'], 'fine', {
     DropdbStmt: 'DROP DATABASE',
     DropTableSpaceStmt: 'DROP TABLESPACE',
     AlterDatabaseRefreshCollStmt: 'ALTER DATABASE',
     AlterDatabaseStmt: 'ALTER DATABASE',
-    AlterDatabaseSetStmt: 'ALTER DATABASE',
     CreateTableSpaceStmt: 'CREATE TABLESPACE',
-    AlterTableSpaceOptionsStmt: 'ALTER TABLESPACE',
   }),
   // They run scripts, load code, or speak with other servers.
   ...rows(['ddl', 'administer', 'opaque'], 'untraceable', {
