@@ -6,6 +6,7 @@ import type { MaskRules } from '../mask/mask.ts';
 import { Catalog } from './catalog/cache.ts';
 import type { CatalogQuery, CatalogView } from './catalog/relation.ts';
 import { type AnalysisContext, type Names, type Prepared, statementOf } from './names.ts';
+import { PINNED } from './settings.ts';
 import { analyze } from './sql/analyze.ts';
 import { instantiate, templateOf } from './sql/template.ts';
 import { then } from './step.ts';
@@ -78,7 +79,7 @@ export class AnalysisError extends Error {
 const SETTINGS_QUERY =
   'SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true)), ' +
   '(SELECT nspname FROM pg_catalog.pg_namespace WHERE oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), ' +
-  'current_user';
+  "current_user, pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('standard_conforming_strings')";
 
 export interface AnalystParts {
   readonly shared: SharedAnalysis;
@@ -101,6 +102,8 @@ export class Analyst {
   #pathKey = '';
   #role = '';
   #stale = true;
+  /** Something ran that may have changed how texts are read. */
+  #unpinned = false;
   /** Something was changed in the open transaction, that a rollback would take back. */
   #touched = false;
   #unsettled = false;
@@ -135,11 +138,18 @@ export class Analyst {
     if (!this.#stale) return undefined;
     const rows = this.#ask(SETTINGS_QUERY);
     return rows?.then(([row]) => {
+      // The server reports a change only when the batch ends: until then texts would be read in two ways.
+      if (
+        row?.[3] !== PINNED.get('client_encoding') ||
+        row?.[4] !== PINNED.get('standard_conforming_strings')
+      )
+        throw new AnalysisError('A setting by which statements are read was changed.');
       this.#path = schemaNames(row?.[0] ?? '[]');
       this.#temporary = row?.[1] ?? null;
       this.#role = row?.[2] ?? '';
       this.#pathKey = JSON.stringify([this.#path, this.#temporary]);
       this.#stale = false;
+      this.#unpinned = false;
     });
   }
 
@@ -147,6 +157,7 @@ export class Analyst {
   completed(statement: Statement, inTransaction: boolean): void {
     if (!statement.changesCatalog && !statement.changesSettings && !setsPath(statement)) return;
     this.#stale = true;
+    if (statement.facts.effects.includes('opaque')) this.#unpinned = true;
     if (inTransaction) this.#touched = true;
     if (!statement.changesCatalog) return;
     this.#unsettled = true;
@@ -180,7 +191,7 @@ export class Analyst {
   analyze(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
     if (this.#stale) {
       const open = this.#inTransaction();
-      if (!open) return then(this.refresh(), () => this.#analyzeFresh(text, masks));
+      if (!open || this.#unpinned) return then(this.refresh(), () => this.#analyzeFresh(text, masks));
       // What names nothing (SET TRANSACTION, COMMIT) needs no settings, and may have to be the transaction's first.
       this.#names.beginAnalysis(masks);
       const analysis = analyze(text, { catalog: UNKNOWN_CATALOG, masks, names: this.#names });
