@@ -28,6 +28,7 @@ const FUNCTIONS = words(`
   pg_logical_slot_peek_binary_changes
   pg_relation_size pg_table_size pg_indexes_size pg_total_relation_size pg_database_size pg_tablespace_size
   pg_current_wal_lsn pg_current_wal_insert_lsn pg_current_wal_flush_lsn pg_last_wal_receive_lsn pg_last_wal_replay_lsn
+  pg_switch_wal pg_create_restore_point pg_logical_emit_message
 `);
 
 /** What the counters are read by. */
