@@ -151,6 +151,12 @@ suite('single statements', () => {
     noneRefused('ordinary', ordinary));
   test(`${readsAfterAll.length} that look dangerous are reads all the same`, () =>
     noneRefused('reads', readsAfterAll));
+  test('long values are not read where they are kept', async () => {
+    const { rows } = await admin.query<{ name: string }>(
+      `SELECT reltoastrelid::regclass::text AS name FROM pg_class WHERE oid = 'secrets'::regclass`,
+    );
+    await allRefused('hidden', [`SELECT * FROM ${rows[0]?.name}`, `TABLE ${rows[0]?.name}`]);
+  });
   test('nothing was changed by all that', async () => {
     assert.deepEqual(
       [await count('victims'), await count('orders'), await count('items'), await count('secrets')],
