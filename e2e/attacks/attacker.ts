@@ -5,7 +5,7 @@ import { MessageBuilder } from '../../sidecar/postgres/wire/message.ts';
 /** One thing that a client sends; its answer ends with ReadyForQuery. */
 export type Step = string | DetailedStep;
 
-export interface DetailedStep {
+interface DetailedStep {
   readonly text: string;
   /** Text values for `$1`…: makes it the extended protocol, as do `format`, `rows` and `blind`. */
   readonly values?: readonly (string | null)[];
@@ -21,7 +21,7 @@ export interface DetailedStep {
   readonly copy?: Buffer | string;
 }
 
-export interface Endpoint {
+interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly user: string;

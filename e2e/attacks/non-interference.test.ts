@@ -22,7 +22,7 @@ const HOLD = { name: 'held', when: 'sql.text.contains("held")', action: 'Hold' }
 const ALLOW = { name: 'all', when: 'true', action: 'Allow' } as const;
 
 const seed = Number(process.env['SIDEWARDEN_SEED'] ?? Date.now() % 1_000_000);
-const seconds = Number(process.env['FUZZ_SECONDS'] ?? 10);
+const seconds = Number(process.env['FUZZ_SECONDS'] ?? 10 * Number(process.env['FUZZ_TIMES'] ?? 1));
 
 // An array of steps is no step.
 const scriptOf = (attack: Attack, alone = false): Script => ({

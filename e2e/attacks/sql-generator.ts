@@ -2,7 +2,7 @@
 import type { Attack } from './mask-attacks.ts';
 
 /** A generator of numbers in [0, 1) that a seed repeats (mulberry32). */
-export function seeded(seed: number): () => number {
+function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

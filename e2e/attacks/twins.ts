@@ -23,7 +23,7 @@ export interface Script {
   readonly alone?: boolean;
 }
 
-export interface Difference {
+interface Difference {
   readonly step: Step;
   readonly answers: readonly [readonly string[], readonly string[]];
 }
