@@ -733,6 +733,9 @@ ALTER TABLE secrets SET SCHEMA shadow
 ALTER TABLE vault ADD COLUMN zz int
 DROP TABLE secrets
 DROP TABLE IF EXISTS x, secrets
+COMMENT ON TABLE secrets IS 'x'
+COMMENT ON COLUMN secrets.value IS 'x'
+COMMENT ON COLUMN public.secrets.value IS 'x'
 TRUNCATE secrets
 TRUNCATE orders, items, secrets
 TRUNCATE vault

@@ -148,12 +148,22 @@ function renameVerb(fields: Fields): string {
 
 /** Relations that DROP or COMMENT name by lists of names. */
 export function listedRelations(node: Node): { readonly schema: string | null; readonly name: string }[] {
+  if ('CommentStmt' in node) return commented(node.CommentStmt);
+  if ('SecLabelStmt' in node) return commented(node.SecLabelStmt);
   if ('DropStmt' in node) {
     const { removeType, objects = [] } = node.DropStmt;
     if (!isRelationType(removeType)) return namesOfParts(objects, removeType);
     return objects.flatMap((object) => ('List' in object ? [last(strings(object.List.items))] : []));
   }
   return [];
+}
+
+function commented({ objtype, object }: { readonly objtype?: string; readonly object?: Node }) {
+  if (object === undefined || !('List' in object)) return [];
+  if (isRelationType(objtype)) return [last(strings(object.List.items))];
+  return objtype === 'OBJECT_COLUMN'
+    ? [last(strings(object.List.items).slice(0, -1))]
+    : namesOfParts([object], objtype);
 }
 
 /** A trigger, rule or policy is dropped as `schema.table.name`. */
