@@ -1,14 +1,11 @@
 /** The `sidewarden` command. */
 import './engine.ts';
-import { enableCompileCache } from 'node:module';
 import { Command } from 'commander';
 import { addApprovalsCommands } from './approvals.ts';
 import { addDemoCommand } from './demo.ts';
 import { addPolicyCommands } from './policy.ts';
 import { addRecordingsCommands } from './recordings.ts';
 import { addServeCommand } from './serve.ts';
-
-enableCompileCache();
 
 const program = new Command('sidewarden')
   .description('keeps a team in command of what AI coding agents do on production')

@@ -122,9 +122,7 @@ describe('exhaustion', () => {
     await stillServes();
   });
 
-  // What is expected of each message takes some hundred bytes: reading should stop at a number of them.
-  const todo = 'some 120 MB for 16 MB of tiny messages, bounded by the buffers of the sockets only';
-  it('a pipeline whose answers nobody reads is not read on', { todo }, async () => {
+  it('a pipeline whose answers nobody reads is not read on', async () => {
     const one = await Frontend.connect(warden.port);
     one.socket.pause();
     const batch = Buffer.concat([send.run("SELECT repeat('x', 100000)"), send.sync]);

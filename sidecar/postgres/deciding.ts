@@ -83,9 +83,12 @@ export class Deciding {
   }
 
   /** Whether what a portal was bound under is what it would run under. Reads the settings first when they may be others. */
-  stillUnder(before: Under): boolean | Promise<boolean> {
+  stillUnder(before: Under, portal: 'bound' | 'begun'): boolean | Promise<boolean> {
     const { analyst } = this.#parts;
-    return then(analyst.stale ? analyst.refresh() : undefined, () => sameUnder(before, this.under));
+    return then(analyst.stale ? analyst.refresh() : undefined, () => {
+      const now = this.under;
+      return sameUnder(before, portal === 'begun' ? { ...now, searchPath: before.searchPath } : now);
+    });
   }
 
   /**

@@ -117,7 +117,12 @@ export class ExtendedQuery {
     if (!unknown) return undefined;
     const exchange = this.#exchange;
     exchange.midBatch = true;
-    exchange.expectations.push({ kind: 'describe-statement', prepared, internal: true, parametersSeen: false });
+    exchange.expectations.push({
+      kind: 'describe-statement',
+      prepared,
+      internal: true,
+      parametersSeen: false,
+    });
     exchange.toServer.send(encodeDescribe('S', prepared.name));
     return exchange.drained();
   }
@@ -197,6 +202,7 @@ export class ExtendedQuery {
       resultFormats: bind.resultFormats,
       fields: undefined,
       confirmed: false,
+      begun: false,
       batch: exchange.batch,
     };
     exchange.midBatch = true;
@@ -298,7 +304,9 @@ export class ExtendedQuery {
           exchange.names.isCursor(name) ? denialFields(EXECUTE_CURSOR) : noSuchPortal(name),
         );
       if (!dependsOnSettings(portal)) return this.#executePortal(portal, frame);
-      return step(this.#deciding.stillUnder(portal.under), (same) => {
+      // What has begun was planned: names mean what they meant, and only who reads it and what is masked count.
+      const under = portal.begun ? 'begun' : 'bound';
+      return step(this.#deciding.stillUnder(portal.under, under), (same) => {
         if (exchange.discarding) return undefined;
         return same ? this.#executePortal(portal, frame) : this.#refuse(denialFields(STATE_CHANGED));
       });
@@ -314,6 +322,7 @@ export class ExtendedQuery {
       exchange.toServer.send(encodeDescribe('P', name));
     }
     exchange.midBatch = true;
+    portal.begun = true;
     exchange.expectations.push({ kind: 'execute', portal });
     this.#forward(frame);
     if (!run) return undefined;

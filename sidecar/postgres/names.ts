@@ -52,6 +52,8 @@ export interface Portal {
   readonly resultFormats: readonly number[];
   fields: readonly FieldDescription[] | null | undefined;
   confirmed: boolean;
+  /** Some of its rows were asked for: the server has planned it. */
+  begun: boolean;
   readonly batch: number;
 }
 

@@ -31,6 +31,8 @@ export interface SessionParts {
 
 /** A client may send on while it waits for a person, up to so many bytes; then its socket is not read. */
 const MAX_BACKLOG = 1024 * 1024;
+/** Messages that were sent on and are not answered yet. */
+const MAX_UNANSWERED = 4_096;
 const UNREAD_INTERVAL = 500;
 const UNCHANGED = encodeParameterStatus('client_encoding', 'UTF8');
 
@@ -182,7 +184,7 @@ export class Session {
           clientReader.push(chunk);
           continue;
         }
-        const waiting = this.#requests?.handle(frame);
+        const waiting = this.#requests?.handle(frame) ?? this.#caughtUp();
         if (this.#ended) return;
         if (waiting) {
           this.#wait(waiting);
@@ -196,6 +198,12 @@ export class Session {
     if (!exchange.toServer.flush()) this.#parts.client.pause();
     else if (this.#parts.client.isPaused()) this.#parts.client.resume();
     exchange.toClient.flush();
+  }
+
+  /** A client that sends on and on without reading answers waits until the server's have come through. */
+  #caughtUp(): Promise<void> | undefined {
+    const { exchange } = this.#parts;
+    return exchange.expectations.size > MAX_UNANSWERED ? exchange.drained() : undefined;
   }
 
   #wait(waiting: Promise<void>): void {
