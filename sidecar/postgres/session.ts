@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { VoidReason } from '../approval/gateway.ts';
 import { keepChunk } from '../net/socket.ts';
+import { expectSoon } from '../net/spin.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { SessionRecorder } from '../record/recorder.ts';
 import type { Answers } from './answers.ts';
@@ -198,6 +199,7 @@ export class Session {
     if (!exchange.toServer.flush()) this.#parts.client.pause();
     else if (this.#parts.client.isPaused()) this.#parts.client.resume();
     exchange.toClient.flush();
+    expectSoon();
   }
 
   /** A client that sends on and on without reading answers waits until the server's have come through. */
@@ -259,6 +261,7 @@ export class Session {
       return;
     }
     if (!exchange.toClient.flush()) server.socket.pause();
+    if (exchange.expectations.size === 0) expectSoon();
     // What was not written at once, or not read yet, lies in the server's chunk.
     if (this.#serverBusy || this.#parts.client.writableLength > 0) keepChunk(server.socket);
   }
