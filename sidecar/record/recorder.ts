@@ -3,7 +3,6 @@
  * the flush interval (`batched`) or when `durable()` resolves (`strict`). After any failure `failed` is true for good,
  * and whoever asks must refuse every later operation.
  */
-import { loadModule } from 'libpg-query';
 import { MicrosecondClock } from './clock.ts';
 import { HEADER_FILE, MANIFEST_FILE, payloadHash, type Header, type Manifest } from './documents.ts';
 import { EventEncoder } from './encode.ts';
@@ -64,7 +63,6 @@ export async function openRecording(
   signer: RecordingSigner,
   options: RecordingOptions,
 ): Promise<SessionRecorder> {
-  await loadModule();
   const { session, identity, connection } = header;
   const document: Header = {
     format: FORMAT,

@@ -1,13 +1,12 @@
 /**
  * Takes secrets out of statements before they are written: passwords of roles, options of user mappings and servers,
  * connection strings of subscriptions and dblink, settings named like secrets, keys given to pgcrypto, and literals
- * that look like connection strings with a password. Works on the tokens of PostgreSQL's own scanner; where a statement
+ * that look like connection strings with a password. Works on tokens by PostgreSQL's lexical rules; where a statement
  * of these kinds has a shape that is not known, all of its literals go.
  */
-import { scanSync } from 'libpg-query';
 import { secretsOf } from './redact-statement.ts';
 import { lex } from './sql-lexer.ts';
-import { tokensOf, type Token } from './sql-token.ts';
+import type { Token } from './sql-token.ts';
 
 export const REDACTED = '[redacted]';
 
@@ -15,8 +14,6 @@ export const REDACTED = '[redacted]';
 const CANDIDATE =
   /pass(?:word|wd|phrase)|secret|token|credential|api_?key|private_?key|\b(?:user|group|role)\s+mapping|\bmapping\b|subscription|\bserver\b|\bwrapper\b|foreign|dblink|crypt|pgp_|hmac|:\/\/|u&["']/i;
 
-/** Characters from which on the scanner's tokens, which come as JSON, would hold everything else up. */
-const LARGE = 8192;
 const MAX_DEPTH = 4;
 
 export interface Redacted {
@@ -27,7 +24,7 @@ export interface Redacted {
 
 /**
  * `everyLiteral`: the caller knows that the statement leads to a function that takes connection strings, without its
- * text saying so (EXECUTE of a prepared statement, a view). Needs libpg-query's `loadModule()` to have been awaited.
+ * text saying so (EXECUTE of a prepared statement, a view).
  */
 export function redactSecrets(text: string, everyLiteral = false): Redacted {
   return redact(text, everyLiteral, 0);
@@ -39,7 +36,7 @@ function redact(text: string, everyLiteral: boolean, depth: number): Redacted {
   if (depth > MAX_DEPTH) return { text: REDACTED, secret: true };
   let tokens: readonly Token[];
   try {
-    tokens = text.length > LARGE ? lex(text) : tokensOf(text, scanSync(text).tokens);
+    tokens = lex(text);
   } catch {
     // What cannot be scanned cannot be redacted in part.
     return { text: `[redacted: ${text.length} characters that cannot be read as SQL]`, secret: true };

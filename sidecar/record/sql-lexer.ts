@@ -1,6 +1,6 @@
 /**
- * PostgreSQL's lexical rules (manual, 4.1), for texts so large that libpg-query's scanner, which gives its tokens as
- * JSON, would take seconds. Linear in the text. `standard_conforming_strings` is on: sessions cannot change it.
+ * PostgreSQL's lexical rules (manual, 4.1); libpg-query's scanner gives its tokens as JSON, which takes seconds for a large
+ * text, and needs an instance of its own. A test compares the two. Linear in the text. `standard_conforming_strings` is on: sessions cannot change it.
  */
 import { kindOf, type Token } from './sql-token.ts';
 
