@@ -15,6 +15,9 @@ await build({
   target: 'node24',
   format: 'esm',
   sourcemap: 'linked',
+  // V8 keeps the source in memory: blanks and comments are left out, names stay for stack traces.
+  minifyWhitespace: true,
+  minifySyntax: true,
   legalComments: 'none',
   logLevel: 'warning',
   banner: {
