@@ -350,7 +350,7 @@ suite('what the approver sees', () => {
 
   const ESC = '\x1b';
   /** What no terminal may get: controls but newline and tab, bidi and zero-width characters, tags. */
-   
+
   const HARMFUL =
     /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/u;
 

@@ -7,7 +7,7 @@ import type { ApprovalEvidence } from '../../crds/approval.ts';
 import type { ApprovalGateway } from '../approval/gateway.ts';
 import type { ConnectionConfig } from '../configuration.ts';
 import { asksForPassword, identify, isLoopback } from '../identity/identity.ts';
-import { observedMasksNote } from '../mask/observed.ts';
+import { observedMasksNote } from '../record/observed-masks.ts';
 import { otherUser } from '../net/peer-user.ts';
 import type { Identity } from '../operation.ts';
 import { Pipeline, type PolicyInForce } from '../pipeline.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { observedMasksNote } from './observed.ts';
+import { observedMasksNote } from './observed-masks.ts';
 
 test('nothing to tell', () => {
   assert.equal(observedMasksNote({ columns: [], detectors: [] }), undefined);

@@ -1,6 +1,6 @@
 /** What policies that only observe would mask: told in the session's recording, since nothing in its answers shows it. */
-import type { NoticeSeen } from '../record/event.ts';
-import type { MaskRules } from './mask.ts';
+import type { NoticeSeen } from './event.ts';
+import type { MaskRules } from '../mask/mask.ts';
 
 const MAX_NAMED = 20;
 
