@@ -1,61 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { after, before, describe, it } from 'node:test';
+import { it } from 'node:test';
 import fc from 'fast-check';
-import { CATALOG_SCHEMA } from '../../../e2e/catalog-schema.ts';
-import { type QueryConnection, queryConnection } from '../../../e2e/catalog-query.ts';
-import { startPostgres, type TestPostgres } from '../../../e2e/postgres.ts';
+import { DEBIAN, onEachServer } from '../../../e2e/live-catalog.ts';
 import { Catalog } from './cache.ts';
 import { CatalogError } from './catalog-error.ts';
-import type { CatalogView, Relation } from './relation.ts';
 
-const DEBIAN = '/usr/lib/postgresql/15/bin';
-
-for (const [label, binaries] of [
-  ['18', undefined],
-  ['15', DEBIAN],
-] as const) {
-  const skip = binaries !== undefined && !existsSync(binaries) ? 'not installed' : false;
-  describe(`traps for the catalog of PostgreSQL ${label}`, { skip }, () => {
-    let server: TestPostgres;
-    let admin: QueryConnection;
-    let other: QueryConnection;
-    before(async () => {
-      server = await startPostgres(binaries === undefined ? {} : { binaries });
-      admin = await queryConnection(server);
-      other = await queryConnection(server);
-      await admin.query(CATALOG_SCHEMA);
-    });
-    after(async () => {
-      await admin.close();
-      await other.close();
-      await server.stop();
-    });
-
-    /** Loads a relation as an analysis would and gives it, null when there is none. */
-    async function relation(
-      view: CatalogView,
-      catalog: Catalog,
-      schema: string | null,
-      name: string,
-      query = admin.query,
-    ) {
-      if (view.relation(schema, name) === undefined)
-        await catalog.load([{ kind: 'relation', schema, name }], query);
-      const found = view.relation(schema, name);
-      assert.notEqual(found, undefined, `${name} is loaded`);
-      return found ?? null;
-    }
-
-    async function loaded(schema: string | null, name: string, path = ['app', 'public']): Promise<Relation> {
-      const catalog = new Catalog();
-      const found = await relation(catalog.view(path, null), catalog, schema, name);
-      assert.ok(found, `${name} exists`);
-      return found;
-    }
-
-    it('tells whose code a write runs', async () => {
-      await admin.query(`CREATE FUNCTION app.code(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END';
+onEachServer('traps for the catalog of PostgreSQL', ({ admin, other, relation, loaded, binaries }) => {
+  it('tells whose code a write runs', async () => {
+    await admin.query(`CREATE FUNCTION app.code(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END';
         CREATE DOMAIN app.coded AS int CHECK (app.code(VALUE) > 0); CREATE DOMAIN app.deeper AS app.coded;
         CREATE OPERATOR app.<%> (LEFTARG = int, RIGHTARG = int, FUNCTION = int4pl);
         CREATE FUNCTION app.add(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + $2';
@@ -71,24 +24,23 @@ for (const [label, binaries] of [
         CREATE TABLE app.code_none (id serial PRIMARY KEY, a int DEFAULT abs(-1) CHECK (a + 1 > 0), b app.positive,
           c timestamptz DEFAULT now(), d text GENERATED ALWAYS AS (repeat('x', a)) STORED, e int CHECK ((e OPERATOR(app.<%>) 1) > 0));
         CREATE INDEX ON app.code_none (abs(a))`);
-      const kinds = [
-        'default',
-        'check',
-        'generated',
-        'index',
-        'where',
-        'domain',
-        'deeper',
-        'operator',
-        'partition',
-      ];
-      for (const kind of kinds)
-        assert.equal((await loaded(null, `code_${kind}`)).runsCodeOnWrite, true, kind);
-      assert.equal((await loaded(null, 'code_none')).runsCodeOnWrite, false);
-    });
+    const kinds = [
+      'default',
+      'check',
+      'generated',
+      'index',
+      'where',
+      'domain',
+      'deeper',
+      'operator',
+      'partition',
+    ];
+    for (const kind of kinds) assert.equal((await loaded(null, `code_${kind}`)).runsCodeOnWrite, true, kind);
+    assert.equal((await loaded(null, 'code_none')).runsCodeOnWrite, false);
+  });
 
-    it('is not misled by a path full of traps', async () => {
-      await other.query(`CREATE SCHEMA trap;
+  it('is not misled by a path full of traps', async () => {
+    await other.query(`CREATE SCHEMA trap;
         CREATE FUNCTION trap.eq(name, name) RETURNS bool LANGUAGE sql AS 'SELECT false';
         CREATE FUNCTION trap.eqo(oid, oid) RETURNS bool LANGUAGE sql AS 'SELECT true';
         CREATE OPERATOR trap.= (LEFTARG = name, RIGHTARG = name, FUNCTION = trap.eq);
@@ -99,84 +51,83 @@ for (const [label, binaries] of [
         CREATE TABLE trap.pg_attribute (a int); CREATE TABLE trap.pg_class (relname name);
         CREATE TYPE trap.oid AS (a int); CREATE TYPE trap.text AS (a int);
         SET search_path = trap, pg_catalog`);
-      const catalog = new Catalog();
-      const view = catalog.view(['trap', 'pg_catalog'], null);
-      const viaTrap = await relation(view, catalog, 'app', 'emails', other.query);
-      assert.deepEqual(viaTrap, await loaded('app', 'emails'));
-      assert.equal((await relation(view, catalog, null, 'pg_class', other.query))?.schema, 'trap');
-      await catalog.load([{ kind: 'operator', name: '=' }], other.query);
-      assert.equal(view.hasUserOperator('='), true);
-      assert.equal(await catalog.poll(other.query), false);
-      await other.query('RESET search_path; DROP SCHEMA trap CASCADE');
-    });
-
-    it(
-      'does not count operators of trusted extensions',
-      {
-        skip:
-          !existsSync(`${binaries ?? DEBIAN}/../../../../share/postgresql/15/extension/citext.control`) &&
-          'no extensions',
-      },
-      async () => {
-        const [row] = await admin.query(`SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'`);
-        if (row?.[0] !== '1') return;
-        await admin.query('CREATE EXTENSION citext SCHEMA app');
-        const catalog = new Catalog();
-        await catalog.load([{ kind: 'operator', name: '=' }], admin.query);
-        assert.equal(catalog.view(['app'], null).hasUserOperator('='), false);
-        await admin.query('DROP EXTENSION citext');
-      },
-    );
-
-    it('takes names of any kind, and cuts them as the server does', async () => {
-      const odd = `sélect ' \\\\ " ; --`.replace('\\\\', '\\');
-      const found = await loaded('Odd "schema" é', odd);
-      assert.deepEqual(
-        found.columns.map(({ name }) => name),
-        ["a'b\\"],
-      );
-      const long = `t63_${'x'.repeat(59)}`;
-      assert.equal((await loaded('public', long)).name, long);
-      assert.equal((await loaded('public', `${long}yyy`)).name, long);
-      const catalog = new Catalog();
-      for (const name of ['a\0b', '\ud800']) {
-        await assert.rejects(
-          catalog.load([{ kind: 'relation', schema: null, name }], admin.query),
-          (error) => error instanceof CatalogError && error.code === 'bad-name',
-        );
-      }
-    });
-
-    it('any name is either found or known not to be there', async () => {
-      const text = fc.string({
-        unit: fc.constantFrom("'", '"', '\\', '$', 'a', 'é', '€', '😀', ';', '\n', '%', 'E'),
-        maxLength: 30,
-      });
-      await fc.assert(
-        fc.asyncProperty(text, text, async (schema, name) => {
-          const catalog = new Catalog();
-          const view = catalog.view([schema], null);
-          await catalog.load(
-            [
-              { kind: 'relation', schema: null, name },
-              { kind: 'function', schema, name },
-              { kind: 'type', schema, name },
-              { kind: 'operator', name },
-            ],
-            admin.query,
-          );
-          assert.deepEqual(
-            [
-              view.relation(schema, name),
-              view.userFunctions(null, name),
-              view.userType(null, name),
-              view.hasUserOperator(name),
-            ],
-            [null, [], null, name === '%%'],
-          );
-        }),
-        { numRuns: 100 },
-      );
-    });
+    const catalog = new Catalog();
+    const view = catalog.view(['trap', 'pg_catalog'], null);
+    const viaTrap = await relation(view, catalog, 'app', 'emails', other.query);
+    assert.deepEqual(viaTrap, await loaded('app', 'emails'));
+    assert.equal((await relation(view, catalog, null, 'pg_class', other.query))?.schema, 'trap');
+    await catalog.load([{ kind: 'operator', name: '=' }], other.query);
+    assert.equal(view.hasUserOperator('='), true);
+    assert.equal(await catalog.poll(other.query), false);
+    await other.query('RESET search_path; DROP SCHEMA trap CASCADE');
   });
-}
+
+  it(
+    'does not count operators of trusted extensions',
+    {
+      skip:
+        !existsSync(`${binaries ?? DEBIAN}/../../../../share/postgresql/15/extension/citext.control`) &&
+        'no extensions',
+    },
+    async () => {
+      const [row] = await admin.query(`SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'`);
+      if (row?.[0] !== '1') return;
+      await admin.query('CREATE EXTENSION citext SCHEMA app');
+      const catalog = new Catalog();
+      await catalog.load([{ kind: 'operator', name: '=' }], admin.query);
+      assert.equal(catalog.view(['app'], null).hasUserOperator('='), false);
+      await admin.query('DROP EXTENSION citext');
+    },
+  );
+
+  it('takes names of any kind, and cuts them as the server does', async () => {
+    const odd = `sélect ' \\\\ " ; --`.replace('\\\\', '\\');
+    const found = await loaded('Odd "schema" é', odd);
+    assert.deepEqual(
+      found.columns.map(({ name }) => name),
+      ["a'b\\"],
+    );
+    const long = `t63_${'x'.repeat(59)}`;
+    assert.equal((await loaded('public', long)).name, long);
+    assert.equal((await loaded('public', `${long}yyy`)).name, long);
+    const catalog = new Catalog();
+    for (const name of ['a\0b', '\ud800']) {
+      await assert.rejects(
+        catalog.load([{ kind: 'relation', schema: null, name }], admin.query),
+        (error) => error instanceof CatalogError && error.code === 'bad-name',
+      );
+    }
+  });
+
+  it('any name is either found or known not to be there', async () => {
+    const text = fc.string({
+      unit: fc.constantFrom("'", '"', '\\', '$', 'a', 'é', '€', '😀', ';', '\n', '%', 'E'),
+      maxLength: 30,
+    });
+    await fc.assert(
+      fc.asyncProperty(text, text, async (schema, name) => {
+        const catalog = new Catalog();
+        const view = catalog.view([schema], null);
+        await catalog.load(
+          [
+            { kind: 'relation', schema: null, name },
+            { kind: 'function', schema, name },
+            { kind: 'type', schema, name },
+            { kind: 'operator', name },
+          ],
+          admin.query,
+        );
+        assert.deepEqual(
+          [
+            view.relation(schema, name),
+            view.userFunctions(null, name),
+            view.userType(null, name),
+            view.hasUserOperator(name),
+          ],
+          [null, [], null, name === '%%'],
+        );
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
