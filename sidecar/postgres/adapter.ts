@@ -182,8 +182,8 @@ export class PostgresAdapter {
       );
       return;
     }
-    const database = client.parameters.get('database') ?? client.parameters.get('user') ?? '';
-    if (client.parameters.has('database') && database !== config.facts.database) {
+    const database = client.parameters.get('database');
+    if (database !== undefined && database !== config.facts.database) {
       fatal(
         client.socket,
         '3D000',

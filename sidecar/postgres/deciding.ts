@@ -154,41 +154,19 @@ export class Deciding {
 
   /** What is refused whatever the Bind values will be. */
   foreseen(statement: Statement): ErrorFields | undefined {
-    if (statement.masks.kind !== 'refused' && pinned(statement) === undefined) {
-      const probe = new StatementOperation(
-        this.#parts.state,
-        statement,
-        NO_PARAMETERS,
-        NO_RAW,
-        this.#parts.exchange.open,
-      );
-      if (!this.#parts.pipeline.foresee(probe.facts)) return undefined;
-    }
-    const operation = new StatementOperation(
-      this.#parts.state,
-      statement,
-      NO_PARAMETERS,
-      NO_RAW,
-      this.#parts.exchange.open,
-    );
+    const operation = this.operation(statement, NO_PARAMETERS, NO_RAW, this.#parts.exchange.open);
+    if (!ownDenial(statement) && !this.#parts.pipeline.foresee(operation.facts)) return undefined;
     const decided = this.decide(operation);
     return decided instanceof Promise || decided.kind === 'permitted' ? undefined : decided.fields;
   }
 
-  hopeless(operation: StatementOperation): boolean {
-    const { statement } = operation;
-    return (
-      statement.masks.kind === 'refused' ||
-      pinned(statement) !== undefined ||
-      this.#parts.pipeline.wouldDeny(operation.facts)
-    );
+  hopeless({ statement, facts }: StatementOperation): boolean {
+    return ownDenial(statement) !== undefined || this.#parts.pipeline.wouldDeny(facts);
   }
 
   decide(operation: StatementOperation, grant?: Grant): Decided | Promise<Decided> {
-    const { statement } = operation;
     const { pipeline } = this.#parts;
-    const setting = pinned(statement);
-    const denial = statement.masks.kind === 'refused' ? maskDenial(statement.masks) : setting;
+    const denial = ownDenial(operation.statement);
     if (denial) {
       pipeline.refuse(operation.facts, operation.masks, denial);
       return { kind: 'refused', fields: denialFields(denial) };
@@ -269,6 +247,11 @@ function modifiedDenial(why: string): Denial {
     detail: '',
     hint: 'Run the statement again to ask anew.',
   };
+}
+
+/** Why a statement is refused whatever the policy says. */
+function ownDenial(statement: Statement): Denial | undefined {
+  return statement.masks.kind === 'refused' ? maskDenial(statement.masks) : pinned(statement);
 }
 
 /** A change of a setting by which statements are read: never, whatever the policy says. */

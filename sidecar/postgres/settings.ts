@@ -106,8 +106,6 @@ export function changesReading(name: string, value: readonly string[] | null): b
       return !UTF8_NAMES.has(only);
     case 'standard_conforming_strings':
       return !['on', 'true', 'yes', '1', 't', 'y'].includes(only);
-    case 'all':
-      return false;
     default:
       return false;
   }
