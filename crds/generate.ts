@@ -1,5 +1,5 @@
-/** Writes the CRDs that kubectl applies: `npm run crds`. */
-import { writeFile } from 'node:fs/promises';
+/** Writes the CRDs that kubectl applies, and the chart's copies of them: `npm run crds`. */
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { approval } from './approval.ts';
@@ -19,5 +19,10 @@ export function generate(): readonly { readonly file: string; readonly content: 
 }
 
 if (import.meta.main) {
-  for (const { file, content } of generate()) await writeFile(join(import.meta.dirname, file), content);
+  const chart = join(import.meta.dirname, '..', 'charts', 'sidewarden', 'files', 'crds');
+  await mkdir(chart, { recursive: true });
+  for (const { file, content } of generate()) {
+    await writeFile(join(import.meta.dirname, file), content);
+    await writeFile(join(chart, file), content);
+  }
 }
