@@ -10,6 +10,11 @@ export const INJECTED_LABEL = 'sidewarden.dev/injected';
 export const ENFORCE_LABEL = 'sidewarden.dev/enforce';
 /** On a Session: what was provisioned for it is not yet revoked. */
 export const SESSION_FINALIZER = 'sidewarden.dev/revoke';
+/** On a Session, which stands in its connection's namespace: the run's pod. */
+export const POD_UID_LABEL = 'sidewarden.dev/pod-uid';
+export const POD_NAMESPACE_LABEL = 'sidewarden.dev/pod-namespace';
+/** An annotation: names of pods are too long for a label. */
+export const POD_NAME_ANNOTATION = 'sidewarden.dev/pod-name';
 /** The injected container. */
 export const SIDECAR_NAME = 'sidewarden';
 /** Fixed, so that no container of the agent may have it. Group too. */

@@ -14,6 +14,9 @@
  * | PUT  /v1/recordings/file   | the file's bytes; what it is stands in `x-sidewarden-file`, an `UploadRequest` | `{}`: stored, or safe with the operator |
  *
  * Every other answer is a `BrokerError`. All of it is parsed strictly on both sides.
+ *
+ * A stream begins with a `configuration`. Behind it come, once more, the decisions on all approvals of the run that were not
+ * reported as ended: a sidecar that was away meanwhile misses none, and takes none twice.
  */
 import type { Parsed } from '../../crds/schema/failure.ts';
 import { parse } from '../../crds/schema/parse.ts';
@@ -87,6 +90,7 @@ const identity = object("Who the run is, by the API server's word.", {
   pod: required(words('namespace/name.', 512)),
 });
 
+/** No word of `revoked`: it is broken. A sidecar that has had it in order goes on with what it had, up to its policyMaxAge. */
 const unusable = object('A connection that the pod asks for and cannot have now.', {
   connection: required(qualified('Which.')),
   message: required(words('Why, for people; no secret in it.', 4096)),
@@ -95,7 +99,9 @@ const unusable = object('A connection that the pod asks for and cannot have now.
 const event = object('One line of the configuration stream; which fields there are depends on the kind.', {
   /**
    * configuration: all that the sidecar needs but the target's credentials; sent at the start and after each change.
-   * decision: of an approval of this run. revoked: a session is over, its connections are to be cut at once. ping: nothing new.
+   * decision: of an approval of this run; those made before are sent again when the stream begins. revoked: the run may not use the
+   * connection (any more): what there is of it is cut at once; said again when a stream begins. A later configuration that has the
+   * connection means that it may. ping: nothing new.
    */
   kind: required(choice('What it is.', ['configuration', 'decision', 'revoked', 'ping'])),
   revision: optional(id('configuration: changes whenever anything in it does.')),
@@ -154,6 +160,8 @@ const requirement = object('A hold that must be satisfied; who may decide stands
 });
 
 const approvalMessage = object('An operation that waits for a person.', {
+  /** Sent again, with the same key, when no answer came: the broker then answers with the approval that it made the first time. */
+  key: optional(base64url('Of this one request.')),
   connection: required(qualified('On what.')),
   recording: required(objectName("Id of the client connection's recording.")),
   operation: required(free("An `ApprovalOperation` without its summary; checked by the kind's own schema.")),
