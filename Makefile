@@ -31,7 +31,8 @@ unused: node_modules
 # What is generated is generated again and compared.
 generated: node_modules
 	npm run --silent crds
-	git diff --exit-code -- 'crds/*.yaml' 'charts/sidewarden/files/crds/*.yaml'
+	npm run --silent webhooks
+	git diff --exit-code -- 'crds/*.yaml' 'charts/sidewarden/files/*'
 
 build: node_modules
 	@node build.ts
