@@ -220,6 +220,12 @@ const role = object('The role that a session works as on the target.', {
     [],
   ),
   grants: defaulted(list('What a provisioned role may do.', grant, { maxItems: 256 }), []),
+  maskedViews: defaulted(
+    boolean(
+      'Put views of the tables with masked columns first in the search_path of a provisioned role, with the masks in them: `select *` works, and the database itself gives no more than the wire does.',
+    ),
+    false,
+  ),
 });
 
 const rowBudget = object("How much of a statement's answer is recorded; what is beyond is counted only.", {

@@ -5,6 +5,7 @@ import { defineKind } from './schema/kind.ts';
 import { parse } from './schema/parse.ts';
 import { objectName } from './schema/reference.ts';
 import {
+  boolean,
   choice,
   defaulted,
   integer,
@@ -86,6 +87,8 @@ const status = object('What became of it.', {
   endedAt: optional(timestamp('When it ended.')),
   decisions: defaulted(counts, {}),
   recording: optional(recording),
+  recordings: optional(count("Recordings by the sidecar's last report, one for each connection of a client.")),
+  sidecarDone: optional(boolean('Whether that report was its last one.')),
   conditions: optional(conditions(SESSION_CONDITIONS, SESSION_REASONS)),
 });
 
