@@ -135,8 +135,8 @@ function locksOf({ spec }: Approval): string {
 
 function decisionOf(approval: Approval): string {
   const { status, spec } = approval;
-  const given = (status?.approvals ?? []).map(({ username, reason }) =>
-    escapeLine(`${username} approved${reason === undefined ? '' : ` (${reason})`}`),
+  const given = (spec.approvals ?? []).map(({ by, reason }) =>
+    escapeLine(`${by.username} approved${reason === undefined ? '' : ` (${reason})`}`),
   );
   if (status?.phase === 'Pending') {
     return given.length === 0

@@ -38,6 +38,7 @@ const APPROVAL_REASONS = [
   'TargetDisconnected',
   'SessionEnded',
   'StateChanged',
+  'DecisionNotStamped',
 ] as const;
 export type ApprovalReason = (typeof APPROVAL_REASONS)[number];
 
@@ -55,6 +56,8 @@ export const APPROVAL_EFFECTS = [
   'administer',
   'opaque',
 ] as const;
+/** More people are never needed for one operation; the cost of rules is bounded by it. */
+export const MAX_APPROVALS = 16;
 const ACCESSES = ['read', 'write', 'delete', 'ddl', 'privilege'] as const;
 
 const short = (description: string) => text(description, { maxLength: 512 });
@@ -137,7 +140,8 @@ const request = object(
   'What is asked; never changes.',
   {
     connection: required(objectName('The connection, in the same namespace.')),
-    session: required(objectName('The session.')),
+    session: required(objectName('The session: in a cluster the Session object.')),
+    recording: optional(objectName("Id of the client connection's recording, when the session has several.")),
     identity: required(identity),
     operation: required(operation),
     digest: required(
@@ -168,6 +172,18 @@ const decider = (description: string) =>
     groups: defaulted(list('Groups.', short('A group.'), { maxItems: 512 }), []),
   });
 
+/** What a server adds to a person's word. */
+const added = {
+  at: optional(timestamp('When: set by the server.')),
+  stamp: optional(
+    text("The operator's proof that this passed its admission; a decision without it does not count.", {
+      maxLength: 64,
+      pattern: '^[A-Za-z0-9_-]+$',
+      patternMessage: 'must be base64url',
+    }),
+  ),
+};
+
 const decision = object(
   'What a person decided; set once.',
   {
@@ -182,6 +198,7 @@ const decision = object(
     decidedBy: optional(
       decider('Who decided: set by the server from its own knowledge; what a client writes is overwritten.'),
     ),
+    ...added,
   },
   [
     {
@@ -193,10 +210,26 @@ const decision = object(
   ],
 );
 
+const holds = (description: string) => list(description, short('A hold.'), { maxItems: 256 });
+
+const given = object('One of the approvals that are needed, by one person.', {
+  by: required(decider('Who.')),
+  reason: optional(text('Why.', { maxLength: 1024 })),
+  holds: required(holds('The holds that this satisfies, as policy/rule.')),
+  ...added,
+});
+
 const spec = object(
   'The request, and its decision.',
   {
     request: required(request),
+    approvals: optional(
+      list(
+        'Who has approved so far, when several must: moved here from decision by the server, which alone writes it.',
+        given,
+        { maxItems: MAX_APPROVALS },
+      ),
+    ),
     decision: optional(decision),
   },
   [
@@ -205,26 +238,21 @@ const spec = object(
       message: 'a decision cannot be taken back',
       field: 'decision',
     },
+    {
+      rule: '!has(oldSelf.approvals) || (has(self.approvals) && oldSelf.approvals.all(one, one in self.approvals))',
+      message: 'an approval cannot be taken back',
+      field: 'approvals',
+    },
   ],
 );
-
-const holds = (description: string) => list(description, short('A hold.'), { maxItems: 256 });
-
-const given = object('One of the approvals that are needed, by one person.', {
-  username: required(short('User name.')),
-  uid: optional(short('User id.')),
-  at: required(timestamp('When.')),
-  reason: optional(text('Why.', { maxLength: 1024 })),
-  holds: required(holds('The holds that this satisfies, as policy/rule.')),
-});
 
 const status = object('What became of it.', {
   observedGeneration: optional(observedGeneration),
   phase: required(choice('Where it stands.', APPROVAL_PHASES)),
   decidedBy: optional(decider('Who decided.')),
   decidedAt: optional(timestamp('When it was decided.')),
-  approvals: optional(list('Who has approved so far, when several must.', given, { maxItems: 256 })),
   awaiting: optional(holds('The holds that still need an approval, as policy/rule.')),
+  needed: optional(text('Who must still approve, in words.', { maxLength: 4096 })),
   conditions: optional(conditions(APPROVAL_CONDITIONS, APPROVAL_REASONS)),
 });
 
@@ -257,10 +285,10 @@ export const approval = defineKind({
       description: 'The operation, shortened.',
     },
     {
-      name: 'Warnings',
+      name: 'Warning',
       type: 'string',
-      jsonPath: '.spec.request.warnings',
-      description: 'What is suspicious about it.',
+      jsonPath: '.spec.request.warnings[0]',
+      description: 'What is most suspicious about it.',
     },
     {
       name: 'Expires',
@@ -269,17 +297,24 @@ export const approval = defineKind({
       description: 'Refused after that.',
     },
     {
+      name: 'Needed',
+      type: 'string',
+      jsonPath: '.status.needed',
+      description: 'Who must still approve.',
+      priority: 1,
+    },
+    {
       name: 'Decided By',
       type: 'string',
-      jsonPath: '.status.decidedBy.username',
+      jsonPath: '.spec.decision.decidedBy.username',
       description: 'Who decided.',
       priority: 1,
     },
     {
-      name: 'Rules',
+      name: 'Held By',
       type: 'string',
-      jsonPath: '.spec.request.requirements[*].rule',
-      description: 'Why it is held.',
+      jsonPath: '.status.awaiting',
+      description: 'The holds that still need an approval.',
       priority: 1,
     },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Age.' },
@@ -287,10 +322,22 @@ export const approval = defineKind({
 });
 
 export type Approval = Static<typeof approval.schema>;
+export type ApprovalDecision = Static<typeof decision>;
+export type GivenApproval = Static<typeof given>;
 export type ApprovalOperation = Static<typeof operation>;
 export type ApprovalEvidence = Static<typeof evidence>;
 
 /** Any JSON value in, an Approval with its defaults or all errors out; with `old`, the change from it is checked too. */
 export function parseApproval(input: unknown, old?: Approval): Parsed<Approval> {
   return parse(approval.schema, input, old);
+}
+
+/** An operation without its one-line summary, from another program. */
+export function parseOperation(input: Readonly<Record<string, unknown>>): Parsed<ApprovalOperation> {
+  return parse(operation, { ...input, summary: '' });
+}
+
+/** Evidence, from another program. */
+export function parseEvidence(input: unknown): Parsed<ApprovalEvidence> {
+  return parse(evidence, input);
 }

@@ -172,7 +172,7 @@ describe('approvals in a folder', onlyRoot, () => {
     const between = fixed.read(name);
     assert.equal(between.status?.phase, 'Pending');
     assert.deepEqual(between.status.awaiting, ['production-access/orders/needs-sre']);
-    assert.equal(between.status.approvals?.[0]?.username, 'daemon');
+    assert.equal(between.spec.approvals?.[0]?.by.username, 'daemon');
     assert.match((await decide(fixed, name, 'Approve')).message, /already; still needed: group sre/);
     const modify = await decide(fixed, name, 'Modify', { uid: USERS.bin, fields: { modified: 'SELECT 1' } });
     assert.match(modify.message, /one person who may decide on every hold; also needed: group dba/);

@@ -204,23 +204,22 @@ export class FileApprovals implements ApprovalGateway {
     const approval = live?.approval ?? this.#store.read(written.approval);
     if (approval === null)
       return { accepted: false, message: `there is no approval ${written.approval}`, phase: '' };
-    const held = {
-      approval,
-      shown: live?.shown ?? shownDigest(approval.spec.request),
-      own: live?.own ?? {
-        names: [approval.spec.request.identity.username, approval.spec.request.identity.subject],
-        uids: [],
-      },
-    };
-    const now = Date.now();
-    const judged = judge(held, approver, written, now);
+    const { request } = approval.spec;
     const phase = approval.status?.phase ?? '';
+    if (written.digest !== request.digest || written.shown !== (live?.shown ?? shownDigest(request))) {
+      const message = 'what was shown to you is not what is held: look at it again';
+      return { accepted: false, message, phase };
+    }
+    const own = live?.own ?? { names: [request.identity.username, request.identity.subject], uids: [] };
+    const by = { ...approver, uid: String(approver.uid) };
+    const now = Date.now();
+    const judged = judge(approval, own, by, written, now);
     if (judged.kind !== 'counts')
       return { accepted: judged.kind === 'again', message: judged.message, phase };
     if (live === undefined) return { accepted: false, message: 'too late: it is over', phase };
     const { reason, modified, verdict } = written;
     return this.#apply(live, {
-      by: approver,
+      by,
       verdict,
       reason,
       modified,
@@ -302,15 +301,18 @@ function outcomeOf(
   { verdict, by, reason, modified }: Parameters<typeof decided>[1],
 ): ApprovalOutcome {
   const at = after.status?.decidedAt ?? '';
-  const decider: DecidedBy = { username: by.username, uid: String(by.uid) };
+  const decider: DecidedBy = { username: by.username, uid: by.uid };
   switch (verdict) {
     case 'Deny':
       return { kind: 'denied', by: decider, at, reason };
     case 'Modify':
       return { kind: 'modified', text: modified ?? '', by: [decider], at, reason };
     case 'Approve': {
-      const everyone = (after.status?.approvals ?? []).map(({ username, uid = '' }) => ({ username, uid }));
-      return { kind: 'approved', by: everyone, at, reason };
+      const others = (after.spec.approvals ?? []).map(({ by: { username, uid = '' } }) => ({
+        username,
+        uid,
+      }));
+      return { kind: 'approved', by: [...others, decider], at, reason };
     }
   }
 }
@@ -328,7 +330,7 @@ function askerOf(approval: Approval, maxPending: number): Asker {
 function ownIdentity({ identity, clientUid }: ApprovalRequest): OwnIdentity {
   const claimed = Number(identity.claims['uid'] ?? Number.NaN);
   const uids = [clientUid, claimed].filter((uid) => uid !== undefined && Number.isSafeInteger(uid));
-  return { names: [identity.username, identity.subject], uids: uids.map(Number) };
+  return { names: [identity.username, identity.subject], uids: uids.map(String) };
 }
 
 function voidReason(reason: unknown): VoidReason {

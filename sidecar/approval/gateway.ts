@@ -1,4 +1,4 @@
-/** How a session asks for a person's decision. Without a cluster `files.ts` answers; later the broker does. */
+/** How a session asks for a person's decision. Without a cluster `files.ts` answers, in one the broker does. */
 import type { ApprovalEvidence, ApprovalOperation } from '../../crds/approval.ts';
 import type { ConnectionFacts, Denial, HoldRequirement, Identity } from '../operation.ts';
 
@@ -16,6 +16,8 @@ export type VoidReason = (typeof VOID_REASONS)[number];
 export interface ApprovalRequest {
   readonly connection: ConnectionFacts;
   readonly session: string;
+  /** Id of the client connection's recording, where that is not the session. */
+  readonly recording?: string;
   readonly identity: Identity;
   /** The operating system's user that the agent runs as, when known and when it must not decide (four eyes). */
   readonly clientUid?: number;
@@ -75,10 +77,13 @@ export interface RefusedApproval {
 
 export interface ApprovalGateway {
   /**
-   * Asks at once, the approval is there to be decided when it returns. An abort of the signal makes it void, with the
-   * signal's reason when that is a `VoidReason`, else `ClientDisconnected`.
+   * The approval is there to be decided when it returns, or when what it returns resolves; that never rejects. An abort of the
+   * signal makes it void, with the signal's reason when that is a `VoidReason`, else `ClientDisconnected`.
    */
-  request(request: ApprovalRequest, signal: AbortSignal): PendingApproval | RefusedApproval;
+  request(
+    request: ApprovalRequest,
+    signal: AbortSignal,
+  ): PendingApproval | RefusedApproval | Promise<PendingApproval | RefusedApproval>;
   /**
    * The approved operation goes forward, just before it does. True the first time only, and only for an approved one:
    * anything else must not be forwarded.

@@ -1,20 +1,25 @@
 /** Whether a person's decision counts. Pure: no clock, no files. */
 import type { Approval } from '../../crds/approval.ts';
-import type { Approver } from './approver.ts';
-import type { WrittenDecision } from './decision-file.ts';
+import type { Verdict } from './decision-file.ts';
 
-export interface Held {
-  readonly approval: Approval;
-  /** Of the whole request, as the approver must have been shown it. */
-  readonly shown: string;
-  /** Who must not decide, whatever they may otherwise (four eyes). */
-  readonly own: OwnIdentity;
+/** A person, by the word of the operating system or the API server. */
+export interface Decider {
+  readonly username: string;
+  /** Empty when there is none. */
+  readonly uid: string;
+  readonly groups: readonly string[];
 }
 
-/** Names and numbers that mean the run itself. */
+/** Names and ids that mean the run itself: it must not decide, whatever it may otherwise (four eyes). */
 export interface OwnIdentity {
   readonly names: readonly string[];
-  readonly uids: readonly number[];
+  readonly uids: readonly string[];
+}
+
+export interface Saying {
+  readonly verdict: Verdict;
+  /** Null unless the verdict is Modify. */
+  readonly modified: string | null;
 }
 
 export type Judgement =
@@ -31,34 +36,31 @@ export function holdOf(requirement: Pick<Requirement, 'policy' | 'rule'>): strin
 }
 
 /** `now` in milliseconds since the epoch. */
-export function judge(held: Held, approver: Approver, written: WrittenDecision, now: number): Judgement {
-  const { spec, status } = held.approval;
-  const { request } = spec;
-  if (written.digest !== request.digest || written.shown !== held.shown) {
-    return refused('what was shown to you is not what is held: look at it again');
-  }
-  if (isOwn(held.own, approver))
+export function judge(
+  approval: Approval,
+  own: OwnIdentity,
+  approver: Decider,
+  said: Saying,
+  now: number,
+): Judgement {
+  const { request } = approval.spec;
+  if (isOwn(own, approver))
     return refused(`the run's own identity cannot decide: ${approver.username} asked for it`);
   const able = request.requirements.filter((requirement) => fulfils(approver, requirement));
   if (able.length === 0)
     return refused(`${approver.username} is not an approver: ${whoMay(request.requirements)}`);
-  const earlier = repeated(held.approval, approver, written);
+  const earlier = repeated(approval, approver, said);
   if (earlier !== null) return earlier;
-  if (status?.phase !== 'Pending') return refused(`too late: ${describePhase(held.approval)}`);
+  if (!isPending(approval)) return refused(`too late: ${describePhase(approval)}`);
   if (now >= Date.parse(request.expiresAt)) return refused(`too late: it expired at ${request.expiresAt}`);
-  return weigh(held.approval, able, approver, written);
+  return weigh(approval, able, approver, said);
 }
 
-function weigh(
-  approval: Approval,
-  able: readonly Requirement[],
-  approver: Approver,
-  written: WrittenDecision,
-): Judgement {
+function weigh(approval: Approval, able: readonly Requirement[], approver: Decider, said: Saying): Judgement {
   const { requirements } = approval.spec.request;
   const all = [...new Set(requirements.map(holdOf))];
   const mine = new Set(able.map(holdOf));
-  switch (written.verdict) {
+  switch (said.verdict) {
     case 'Deny':
       return { kind: 'counts', holds: [...mine], awaiting: [] };
     case 'Modify':
@@ -71,7 +73,7 @@ function weigh(
       }
       return { kind: 'counts', holds: all, awaiting: [] };
     case 'Approve': {
-      const given = new Set((approval.status?.approvals ?? []).flatMap(({ holds }) => holds));
+      const given = givenHolds(approval);
       const holds = all.filter((hold) => mine.has(hold) && !given.has(hold));
       const awaiting = all.filter((hold) => !mine.has(hold) && !given.has(hold));
       if (holds.length > 0) return { kind: 'counts', holds, awaiting };
@@ -82,31 +84,46 @@ function weigh(
   }
 }
 
-function repeated(approval: Approval, approver: Approver, written: WrittenDecision): Judgement | null {
-  const { status, spec } = approval;
-  const uid = String(approver.uid);
-  if (status?.phase === 'Pending') {
-    const before = status.approvals?.find((one) => one.uid === uid);
-    if (before === undefined || written.verdict !== 'Approve') return null;
+function repeated(approval: Approval, approver: Decider, said: Saying): Judgement | null {
+  const { decision, approvals = [] } = approval.spec;
+  const before = approvals.some(({ by }) => samePerson(by, approver));
+  if (isPending(approval)) {
+    if (!before || said.verdict !== 'Approve') return null;
     return { kind: 'again', message: `you have approved it already; still needed: ${whoIsNeeded(approval)}` };
   }
   const same =
-    spec.decision?.verdict === written.verdict &&
-    (spec.decision.modified ?? null) === written.modified &&
-    (spec.decision.decidedBy?.uid === uid || (status?.approvals ?? []).some((one) => one.uid === uid));
+    decision?.verdict === said.verdict &&
+    (decision.modified ?? null) === said.modified &&
+    (before || (decision.decidedBy !== undefined && samePerson(decision.decidedBy, approver)));
   return same ? { kind: 'again', message: `you have decided so already: ${describePhase(approval)}` } : null;
 }
 
-function isOwn(own: OwnIdentity, approver: Approver): boolean {
+/** Neither decided nor over. One that is new has no status yet. */
+function isPending({ spec, status }: Approval): boolean {
+  return spec.decision === undefined && (status === undefined || status.phase === 'Pending');
+}
+
+function samePerson(one: { readonly username: string; readonly uid?: string }, other: Decider): boolean {
+  return one.username === other.username && (one.uid ?? '') === other.uid;
+}
+
+/** Holds that somebody has approved. */
+export function givenHolds({ spec }: Approval): ReadonlySet<string> {
+  return new Set((spec.approvals ?? []).flatMap(({ holds }) => holds));
+}
+
+function isOwn(own: OwnIdentity, approver: Decider): boolean {
   const name = fold(approver.username);
-  return own.uids.includes(approver.uid) || own.names.some((one) => fold(one) === name);
+  return (
+    (approver.uid !== '' && own.uids.includes(approver.uid)) || own.names.some((one) => fold(one) === name)
+  );
 }
 
 function fold(name: string): string {
   return name.normalize('NFKC').toLowerCase();
 }
 
-function fulfils(approver: Approver, { approvers }: Requirement): boolean {
+function fulfils(approver: Decider, { approvers }: Requirement): boolean {
   return (
     approvers.users.includes(approver.username) ||
     approvers.groups.some((group) => approver.groups.includes(group))
@@ -126,15 +143,15 @@ export function whoMay(requirements: readonly Requirement[]): string {
 }
 
 /** Who must still approve. */
-export function whoIsNeeded({ spec, status }: Approval): string {
-  const given = new Set((status?.approvals ?? []).flatMap(({ holds }) => holds));
-  return whoMay(spec.request.requirements.filter((requirement) => !given.has(holdOf(requirement))));
+export function whoIsNeeded(approval: Approval): string {
+  const given = givenHolds(approval);
+  return whoMay(approval.spec.request.requirements.filter((requirement) => !given.has(holdOf(requirement))));
 }
 
 /** What became of it, in words. */
 export function describePhase({ spec, status }: Approval): string {
   const by = spec.decision?.decidedBy?.username ?? '';
-  const at = status?.decidedAt ?? '';
+  const at = spec.decision?.at ?? status?.decidedAt ?? '';
   const who = by === '' ? '' : ` by ${by}`;
   const when = at === '' ? '' : ` at ${at}`;
   switch (status?.phase) {

@@ -1,11 +1,17 @@
 /** The `Approval` object through its life. Pure: each function gives a new object. */
-import { parseApproval, type Approval, type ApprovalReason } from '../../crds/approval.ts';
+import {
+  parseApproval,
+  type Approval,
+  type ApprovalDecision,
+  type ApprovalReason,
+  type GivenApproval,
+} from '../../crds/approval.ts';
 import type { HoldRequirement } from '../operation.ts';
-import type { Approver } from './approver.ts';
 import { sha256 } from './digest.ts';
 import { summarize } from './display.ts';
 import type { ApprovalRequest, VoidReason } from './gateway.ts';
 import type { Verdict } from './decision-file.ts';
+import { holdOf, whoIsNeeded, type Decider } from './judge.ts';
 import { operationWarnings } from './suspicion.ts';
 
 /** Of text and parameters together: nobody reads more, and it is gone through while others wait. */
@@ -39,6 +45,7 @@ export function newApproval(name: string, uid: string, asked: ApprovalRequest, n
       request: {
         connection: connection.name,
         session: asked.session,
+        ...(asked.recording === undefined ? {} : { recording: asked.recording }),
         identity: {
           issuer: identity.issuer,
           subject: identity.subject,
@@ -56,17 +63,24 @@ export function newApproval(name: string, uid: string, asked: ApprovalRequest, n
         expiresAt: stamp(now + shortestTimeout(asked.requirements)),
       },
     },
-    status: {
-      phase: 'Pending',
-      awaiting: [...new Set(asked.requirements.map(({ rule }) => `${rule.policy}/${rule.rule}`))],
-      conditions: [condition('Decided', 'False', 'AwaitingDecision', 'nobody has decided yet', now)],
-    },
   };
   const parsed = parseApproval(object);
-  if (parsed.kind === 'parsed') return { kind: 'new', approval: parsed.value };
+  if (parsed.kind === 'parsed') return { kind: 'new', approval: undecided(parsed.value, now) };
   const [first] = parsed.errors;
   return { kind: 'unfit', why: first === undefined ? 'unknown' : `${first.path.join('.')} ${first.message}` };
 }
+
+/** Nobody has decided yet. */
+export function undecided(approval: Approval, now: number): Approval {
+  return withStatus(approval, {
+    phase: 'Pending',
+    awaiting: [...new Set(approval.spec.request.requirements.map(holdOf))],
+    needed: neededBy(approval),
+    conditions: [condition('Decided', 'False', 'AwaitingDecision', 'nobody has decided yet', now)],
+  });
+}
+
+const neededBy = (approval: Approval) => whoIsNeeded(approval).slice(0, 4_096);
 
 const MAX_PLAN = 65_536;
 const MAX_LOCKS = 1_024;
@@ -118,7 +132,7 @@ export function sameOperationKey({ spec, metadata }: Pick<Approval, 'spec' | 'me
 }
 
 export interface Given {
-  readonly by: Approver;
+  readonly by: Decider;
   readonly verdict: Verdict;
   readonly reason: string;
   readonly modified: string | null;
@@ -131,9 +145,11 @@ export interface Given {
 /** One of several people that are needed has approved. */
 export function partlyApproved(approval: Approval, given: Given): Approval {
   const message = `approved by ${given.by.username}; still needed: ${given.awaiting.join(', ')}`;
-  return withStatus(approval, {
-    approvals: [...(approval.status?.approvals ?? []), approvalOf(given)],
+  const approvals = [...(approval.spec.approvals ?? []), approvalOf(given)];
+  const changed = { ...approval, spec: { ...approval.spec, approvals } };
+  return withStatus(changed, {
     awaiting: given.awaiting,
+    needed: neededBy(changed),
     conditions: [condition('Decided', 'False', 'AwaitingDecision', message, given.at)],
   });
 }
@@ -143,23 +159,37 @@ const REASONS = { Approve: 'ApprovedByPerson', Deny: 'DeniedByPerson', Modify: '
 
 export function decided(approval: Approval, given: Given): Approval {
   const { by, verdict, reason, modified, at } = given;
-  const decidedBy = { username: by.username, uid: String(by.uid), groups: by.groups };
   const decision = {
     verdict,
     ...(reason === '' ? {} : { reason }),
     ...(modified === null ? {} : { modified }),
-    decidedBy,
+    decidedBy: deciderOf(by),
+    at: stamp(at),
   };
-  const earlier = approval.status?.approvals ?? [];
-  const changed = withStatus(approval, {
+  return decisionTaken({ ...approval, spec: { ...approval.spec, decision } }, decision, at);
+}
+
+/** What a decision that counts makes of the status. */
+export function decisionTaken(
+  approval: Approval,
+  { verdict, decidedBy = NOBODY }: ApprovalDecision,
+  at: number,
+): Approval {
+  const message = `${PHASES[verdict]} by ${decidedBy.username}`;
+  return withStatus(approval, {
     phase: PHASES[verdict],
     decidedBy,
     decidedAt: stamp(at),
-    approvals: verdict === 'Deny' ? earlier : [...earlier, approvalOf(given)],
     awaiting: [],
-    conditions: [condition('Decided', 'True', REASONS[verdict], `${PHASES[verdict]} by ${by.username}`, at)],
+    needed: '',
+    conditions: [condition('Decided', 'True', REASONS[verdict], message, at)],
   });
-  return { ...changed, spec: { ...approval.spec, decision } };
+}
+
+const NOBODY = { username: '', groups: [] };
+
+export function deciderOf({ username, uid, groups }: Decider): NonNullable<ApprovalDecision['decidedBy']> {
+  return { username, ...(uid === '' ? {} : { uid }), groups };
 }
 
 export function expired(approval: Approval, now: number): Approval {
@@ -192,6 +222,7 @@ function completed(
   const kept = (approval.status?.conditions ?? []).filter(({ type }) => type !== 'Completed');
   return withStatus(approval, {
     phase,
+    needed: '',
     conditions: [...kept, condition('Completed', 'True', reason, message, now)],
   });
 }
@@ -200,9 +231,8 @@ function withStatus(approval: Approval, change: Partial<Status>): Approval {
   return { ...approval, status: { phase: 'Pending', ...approval.status, ...change } };
 }
 
-function approvalOf({ by, at, reason, holds }: Given): NonNullable<Status['approvals']>[number] {
-  const why = reason === '' ? {} : { reason };
-  return { username: by.username, uid: String(by.uid), at: stamp(at), ...why, holds };
+function approvalOf({ by, at, reason, holds }: Given): GivenApproval {
+  return { by: deciderOf(by), at: stamp(at), ...(reason === '' ? {} : { reason }), holds };
 }
 
 function condition(
