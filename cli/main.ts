@@ -1,5 +1,5 @@
 /** The `sidewarden` command. */
-import './engine.ts';
+import '../sidecar/engine.ts';
 import { Command } from 'commander';
 import { addApprovalsCommands } from './approvals.ts';
 import { addDemoCommand } from './demo.ts';

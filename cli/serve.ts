@@ -6,7 +6,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import pino, { type Logger } from 'pino';
 import { FileApprovals } from '../sidecar/approval/files.ts';
 import { type Configuration, configure } from '../sidecar/configuration.ts';
-import { Enforcement, type Listening } from '../sidecar/enforcement.ts';
+import { Enforcement, type Listening, recordInto } from '../sidecar/enforcement.ts';
 import { type ManifestError, formatManifestErrors } from '../sidecar/manifests/location.ts';
 import { type LoadResult, loadManifests } from '../sidecar/manifests/manifests.ts';
 import { watchManifests } from '../sidecar/manifests/watch.ts';
@@ -136,7 +136,10 @@ async function start(
       log.warn({ recovery }, 'a recording of an interrupted session');
     approvals = new FileApprovals({ state, approvers: options.approver, group, log });
     await parser;
-    const enforcement = new Enforcement({ log, store, signer, approvals }, configuration);
+    const enforcement = new Enforcement(
+      { log, approvals, openRecording: recordInto(store, signer) },
+      configuration,
+    );
     return { enforcement, approvals, lock, listening: await enforcement.start() };
   } catch (error) {
     if (error instanceof StateInUse || error instanceof UnknownGroup) log.fatal(error.message);

@@ -8,14 +8,26 @@ import {
 import type { ConfigMap, Secret } from '../crds/core.ts';
 import { milliseconds } from '../crds/schema/duration.ts';
 import { formatPath } from '../crds/schema/path.ts';
+import { type CredentialSource, FixedCredentials } from './credentials.ts';
 import type { IdentitySource } from './identity/identity.ts';
 import type { ManifestError } from './manifests/location.ts';
 import type { Loaded, Manifests } from './manifests/manifests.ts';
 import type { ConnectionFacts, Identity } from './operation.ts';
 import { type PolicySource, compilePolicies } from './policy/compile.ts';
 import type { PolicySet } from './policy/policy-set.ts';
-import { messageOf } from './policy/problem.ts';
+import { type PolicyProblem, messageOf } from './policy/problem.ts';
 import type { PolicyDigest } from './record/event.ts';
+
+/** Where the program runs: what a connection's credentials are, and who its clients are, depends on that. */
+export type Place =
+  | { readonly kind: 'standalone' }
+  | {
+      readonly kind: 'pod';
+      /** Of the run: of everything in the pod. */
+      readonly identity: Identity;
+      /** By `namespace/name`; the same object each time for the same connection. */
+      readonly credentials: (connection: string) => CredentialSource;
+    };
 
 /** One connection, ready to be listened for. Holds secrets: it is never logged. */
 export interface ConnectionConfig {
@@ -24,8 +36,7 @@ export interface ConnectionConfig {
     readonly host: string;
     readonly port: number;
     readonly database: string;
-    readonly user: string;
-    readonly password: string;
+    readonly credentials: CredentialSource;
     readonly tls: {
       readonly mode: 'disable' | 'require' | 'verify-ca' | 'verify-full';
       readonly ca: string | undefined;
@@ -57,30 +68,35 @@ export interface Configuration {
   readonly digests: readonly PolicyDigest[];
   /** What a person should know and nothing fails for. */
   readonly warnings: readonly string[];
+  /** Not served now, while others are. Without a cluster there is none: there a configuration is whole or refused. */
+  readonly unusable: readonly UnusableConnection[];
+}
+
+export interface UnusableConnection {
+  /** `namespace/name`. */
+  readonly connection: string;
+  /** For people: the client is told. */
+  readonly message: string;
+  /** Where clients would come; undefined when that is not known. */
+  readonly listen: { readonly address: string; readonly port: number } | undefined;
 }
 
 export type Configured =
   | { readonly kind: 'configured'; readonly configuration: Configuration }
   | { readonly kind: 'invalid'; readonly errors: readonly ManifestError[] };
 
+/** Without a cluster: all or nothing. */
 export function configure(manifests: Manifests): Configured {
   const errors: ManifestError[] = [];
   const warnings: string[] = [];
   const connections: ConnectionConfig[] = [];
   for (const loaded of manifests.connections.values()) {
-    const found = new Connection(loaded, manifests);
-    const config = found.config();
+    const found = configureConnection(loaded, manifests, { kind: 'standalone' });
     errors.push(...found.errors);
     warnings.push(...found.warnings);
-    if (config) connections.push(config);
+    if (found.config) connections.push(found.config);
   }
-  const policies = [...manifests.policies.values()];
-  const sources = policies.map(({ namespace, name, object }): PolicySource => ({
-    namespace,
-    name,
-    spec: object.spec,
-  }));
-  const compiled = compilePolicies(sources);
+  const compiled = compileManifests(manifests);
   if (compiled.kind === 'refused') {
     for (const problem of compiled.problems) {
       const place = manifests.policies.get(problem.policy)?.locate(problem.at, problem.offset);
@@ -90,10 +106,43 @@ export function configure(manifests: Manifests): Configured {
     return { kind: 'invalid', errors };
   }
   if (errors.length > 0) return { kind: 'invalid', errors };
+  const { policies, digests } = compiled;
   return {
     kind: 'configured',
-    configuration: { connections, policies: compiled.policies, digests: sources.map(digestOf), warnings },
+    configuration: { connections, policies, digests, warnings, unusable: [] },
   };
+}
+
+export interface ConfiguredConnection {
+  /** Undefined when there are errors. */
+  readonly config: ConnectionConfig | undefined;
+  readonly errors: readonly ManifestError[];
+  readonly warnings: readonly string[];
+}
+
+export function configureConnection(
+  loaded: Loaded<ProtectedConnection>,
+  manifests: Manifests,
+  place: Place,
+): ConfiguredConnection {
+  const connection = new Connection(loaded, manifests, place);
+  const config = connection.config();
+  return { config, errors: connection.errors, warnings: connection.warnings };
+}
+
+export type CompiledManifests =
+  | { readonly kind: 'compiled'; readonly policies: PolicySet; readonly digests: readonly PolicyDigest[] }
+  | { readonly kind: 'refused'; readonly problems: readonly PolicyProblem[] };
+
+/** Compiles all policies, or none. */
+export function compileManifests({ policies }: Pick<Manifests, 'policies'>): CompiledManifests {
+  const sources = [...policies.values()].map(({ namespace, name, object }): PolicySource => ({
+    namespace,
+    name,
+    spec: object.spec,
+  }));
+  const compiled = compilePolicies(sources);
+  return compiled.kind === 'refused' ? compiled : { ...compiled, digests: sources.map(digestOf) };
 }
 
 function digestOf({ namespace, name, spec }: PolicySource): PolicyDigest {
@@ -109,10 +158,12 @@ class Connection {
   readonly warnings: string[] = [];
   readonly #loaded: Loaded<ProtectedConnection>;
   readonly #manifests: Manifests;
+  readonly #place: Place;
 
-  constructor(loaded: Loaded<ProtectedConnection>, manifests: Manifests) {
+  constructor(loaded: Loaded<ProtectedConnection>, manifests: Manifests, place: Place) {
     this.#loaded = loaded;
     this.#manifests = manifests;
+    this.#place = place;
   }
 
   config(): ConnectionConfig | undefined {
@@ -120,17 +171,8 @@ class Connection {
     const { namespace, name } = this.#loaded;
     if (spec.protocol !== 'postgres')
       this.#error(['spec', 'protocol'], `${spec.protocol} is not served yet; postgres is`);
-    if (spec.role.provision) {
-      this.#error(
-        ['spec', 'role', 'provision'],
-        'a role for each session needs the operator; without a cluster the credentials are used as they are',
-      );
-    }
-    if (spec.recording.configMapRef)
-      this.warnings.push(`${namespace}/${name}: without a cluster, recordings are kept in the state folder`);
-    const credentials = ['spec', 'credentials', 'secretRef'];
-    const user = this.#secret(spec.credentials.secretRef.name, 'username', credentials);
-    const password = this.#secret(spec.credentials.secretRef.name, 'password', credentials);
+    if (this.#place.kind === 'standalone') this.#standalone();
+    const credentials = this.#credentials();
     const ca = this.#ca();
     const sources = spec.identity.sources.flatMap((source, index) =>
       this.#source(source, ['spec', 'identity', 'sources', index]),
@@ -141,6 +183,8 @@ class Connection {
         'loopback stands alone: where a token is taken, being local is not enough',
       );
     }
+    if (this.#place.kind === 'pod' && sources.length === 0)
+      this.#error(['spec', 'identity', 'sources'], 'none of them counts in a pod; add serviceAccount');
     const listenTls = this.#listenTls();
     if (this.errors.length > 0) return undefined;
     const database = spec.target.database ?? '';
@@ -150,8 +194,7 @@ class Connection {
         host: spec.target.host,
         port: targetPort(spec),
         database,
-        user,
-        password,
+        credentials,
         tls: { mode: spec.target.tls.mode, ca, serverName: spec.target.tls.serverName },
       },
       sources,
@@ -165,6 +208,30 @@ class Connection {
         policyMaxAge: milliseconds(spec.limits.policyMaxAge),
       },
     };
+  }
+
+  #standalone(): void {
+    const { spec } = this.#loaded.object;
+    const { namespace, name } = this.#loaded;
+    if (spec.role.provision) {
+      this.#error(
+        ['spec', 'role', 'provision'],
+        'a role for each session needs the operator; without a cluster the credentials are used as they are',
+      );
+    }
+    if (spec.recording.configMapRef)
+      this.warnings.push(`${namespace}/${name}: without a cluster, recordings are kept in the state folder`);
+  }
+
+  #credentials(): CredentialSource {
+    const { namespace, name } = this.#loaded;
+    if (this.#place.kind === 'pod') return this.#place.credentials(`${namespace}/${name}`);
+    const secret = this.#loaded.object.spec.credentials.secretRef.name;
+    const at = ['spec', 'credentials', 'secretRef'];
+    return new FixedCredentials({
+      user: this.#secret(secret, 'username', at),
+      password: this.#secret(secret, 'password', at),
+    });
   }
 
   #error(at: readonly (string | number)[], message: string): void {
@@ -210,6 +277,7 @@ class Connection {
   }
 
   #source(source: SourceSpec, at: readonly (string | number)[]): readonly IdentitySource[] {
+    if (this.#place.kind === 'pod') return this.#podSource(source, this.#place.identity);
     const { namespace, name } = this.#loaded;
     if (source.token) {
       const { secretKeyRef } = source.token;
@@ -223,6 +291,15 @@ class Connection {
     this.warnings.push(
       `${namespace}/${name}: identity source ${source.oidc ? 'oidc' : 'serviceAccount'} needs the operator; nobody signs in by it here`,
     );
+    return [];
+  }
+
+  /** What stands for a run without a cluster would let a pod be somebody that the API server does not know. */
+  #podSource(source: SourceSpec, identity: Identity): readonly IdentitySource[] {
+    if (source.serviceAccount) return [{ kind: 'pod', identity }];
+    const { namespace, name } = this.#loaded;
+    const kind = source.oidc ? 'oidc' : source.token ? 'token' : 'loopback';
+    this.warnings.push(`${namespace}/${name}: identity source ${kind} does not count in a pod`);
     return [];
   }
 }

@@ -223,7 +223,7 @@ export class Pipeline {
     this.#hold = controller;
     try {
       const request = await operation.approvalRequest(requirements);
-      const answer = this.#parts.approvals.request(request, controller.signal);
+      const answer = await this.#parts.approvals.request(request, controller.signal);
       if (answer.kind === 'refused') {
         return { kind: 'refused', number, denial: answer.denial };
       }
@@ -308,6 +308,7 @@ export class Pipeline {
       error: { code: '42501', message: denial.message },
       rows: 0,
       bytes: 0,
+      masked: 0,
       rowsNotRecorded: 0,
     });
     return { kind: 'refused', number, denial };
@@ -318,7 +319,7 @@ const STALE: Denial = {
   code: 'policy-stale',
   message: 'the policy of this connection is too old to decide by',
   detail: 'It could not be read anew for longer than policyMaxAge.',
-  hint: 'Tell the platform team: the manifests cannot be read or are wrong.',
+  hint: 'Tell the platform team: the manifests cannot be read or are wrong, or the operator does not answer.',
 };
 
 const USED_BEFORE: Denial = {

@@ -94,6 +94,8 @@ const identity = object("Who the run is, by the API server's word.", {
 const unusable = object('A connection that the pod asks for and cannot have now.', {
   connection: required(qualified('Which.')),
   message: required(words('Why, for people; no secret in it.', 4096)),
+  /** Clients that come there on loopback are told why. */
+  port: optional(integer('Where its clients would come, when that is known.', { minimum: 1, maximum: 65_535 })),
 });
 
 const event = object('One line of the configuration stream; which fields there are depends on the kind.', {

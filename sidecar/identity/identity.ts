@@ -1,16 +1,21 @@
-/** Who a client is, by the proof that it brings: a run's token, or being on this machine where the connection says so. */
+/** Who a client is, by the proof that it brings: a run's token, or being on this machine or in this pod where that is enough. */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
 import type { Identity } from '../operation.ts';
 
 export type IdentitySource =
   | { readonly kind: 'token'; readonly token: string; readonly identity: Identity }
-  | { readonly kind: 'loopback'; readonly identity: Identity };
+  | { readonly kind: 'loopback'; readonly identity: Identity }
+  /** Everything in the pod is the run; who that is, the broker knows from the pod's own token. */
+  | { readonly kind: 'pod'; readonly identity: Identity };
 
 export interface Proof {
   /** Undefined when none was asked for. */
   readonly password: string | undefined;
   /** Both ends of the connection are on this machine's loopback. */
   readonly loopback: boolean;
+  /** It came to the loopback from an address of this network namespace, which is the pod's. */
+  readonly inside: boolean;
 }
 
 /** Whether a password must be asked for: where a token is taken, being local is not enough. */
@@ -29,6 +34,9 @@ export function identify(sources: readonly IdentitySource[], proof: Proof): Iden
       case 'loopback':
         if (proof.password === undefined && proof.loopback) found ??= source.identity;
         break;
+      case 'pod':
+        if (proof.inside) found ??= source.identity;
+        break;
     }
   }
   return found;
@@ -46,4 +54,17 @@ export function isLoopback(address: string | undefined): boolean {
   if (address === undefined) return false;
   const plain = address.startsWith('::ffff:') ? address.slice(7) : address;
   return plain === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain);
+}
+
+/**
+ * Whether a connection to the loopback began in this network namespace. One that was redirected here keeps the pod's own address
+ * as its source; a loopback destination is reached from nowhere else (RFC 1122, 3.2.1.3).
+ */
+export function isInside(remote: string | undefined, local: string | undefined): boolean {
+  if (!isLoopback(local) || remote === undefined) return false;
+  if (isLoopback(remote)) return true;
+  const plain = remote.startsWith('::ffff:') ? remote.slice(7) : remote;
+  return Object.values(networkInterfaces()).some((addresses) =>
+    addresses?.some(({ address }) => address === plain),
+  );
 }

@@ -6,7 +6,8 @@ import type { Logger } from 'pino';
 import type { ApprovalEvidence } from '../../crds/approval.ts';
 import type { ApprovalGateway } from '../approval/gateway.ts';
 import type { ConnectionConfig } from '../configuration.ts';
-import { asksForPassword, identify, isLoopback } from '../identity/identity.ts';
+import { CredentialsError } from '../credentials.ts';
+import { asksForPassword, identify, isInside, isLoopback } from '../identity/identity.ts';
 import { observedMasksNote } from '../record/observed-masks.ts';
 import { otherUser } from '../net/peer-user.ts';
 import type { Identity } from '../operation.ts';
@@ -50,7 +51,7 @@ export interface AdapterParts {
   /** The policy in force for who asks; changes when the manifests do. */
   readonly policyFor: (identity: Identity) => PolicyInForce;
   readonly policyDigests: () => readonly PolicyDigest[];
-  /** Since when the policy could not be read anew; undefined while it can. */
+  /** Since when the policy could not be read anew, in milliseconds of `performance.now()`; undefined while it can. */
   readonly staleSince: () => number | undefined;
   readonly approvals: ApprovalGateway;
   readonly openRecording: (
@@ -89,6 +90,8 @@ export class PostgresAdapter {
   /** Of hash masks that hold over all sessions of the connection while the process lives. */
   readonly #maskKey = randomBytes(32);
   readonly #poll: NodeJS.Timeout;
+  /** Why nobody may come any more. */
+  #revoked: string | undefined;
 
   constructor(parts: AdapterParts) {
     this.#parts = parts;
@@ -142,6 +145,35 @@ export class PostgresAdapter {
     await closed;
   }
 
+  get revoked(): boolean {
+    return this.#revoked !== undefined;
+  }
+
+  /** Cuts all sessions at once, whatever they do, and tells every client from now on why; for good. */
+  revoke(reason: string): void {
+    this.#revoked = reason;
+    for (const { session } of this.#live) session.cut(`this connection was revoked: ${reason}`);
+    this.#side.drop();
+    this.#evidence.drop();
+  }
+
+  /**
+   * Takes no more clients, ends sessions as soon as they have nothing under way, and the rest at the deadline (milliseconds of
+   * `performance.now()`). Resolves when their recordings are closed.
+   */
+  async drain(reason: string, deadline: number): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#entering) socket.destroy();
+    const sessions = [...this.#live].map(({ session }) => session);
+    for (const session of sessions) session.drain(reason);
+    const { promise: late, resolve } = Promise.withResolvers<undefined>();
+    const timer = setTimeout(resolve, Math.max(0, deadline - performance.now()), undefined);
+    await Promise.race([late, Promise.all(sessions.map(({ closed }) => closed))]);
+    clearTimeout(timer);
+    for (const session of sessions) session.cut(reason);
+    await this.close(reason);
+  }
+
   #accept(socket: Socket): void {
     const { log } = this.#parts;
     socket.on('error', () => undefined);
@@ -172,7 +204,12 @@ export class PostgresAdapter {
       return;
     }
     const loopback = isLoopback(raw.remoteAddress) && isLoopback(raw.localAddress);
-    const identity = identify(config.sources, { password: client.password, loopback });
+    if (this.#revoked !== undefined) {
+      fatal(client.socket, '57P03', `this connection was revoked: ${this.#revoked}`, TELL);
+      return;
+    }
+    const inside = isInside(raw.remoteAddress, raw.localAddress);
+    const identity = identify(config.sources, { password: client.password, loopback, inside });
     if (!identity) {
       fatal(
         client.socket,
@@ -211,7 +248,7 @@ export class PostgresAdapter {
         'the target could not be reached',
       );
       const refused = clientFault(error);
-      if (refused) fatal(client.socket, refused.sqlstate, refused.message);
+      if (refused) fatal(client.socket, refused.sqlstate, refused.message, refused.hint);
       else
         fatal(
           client.socket,
@@ -241,8 +278,9 @@ export class PostgresAdapter {
       );
       return;
     }
-    if (client.socket.destroyed) {
+    if (client.socket.destroyed || this.#revoked !== undefined) {
       link.socket.destroy();
+      client.socket.destroy();
       await recorder.close('the client went away while signing in');
       return;
     }
@@ -371,7 +409,7 @@ export class PostgresAdapter {
   /** The policy is older than it may be: it could not be read anew for too long. */
   #stale(): boolean {
     const since = this.#parts.staleSince();
-    return since !== undefined && Date.now() - since > this.#parts.config.limits.policyMaxAge;
+    return since !== undefined && performance.now() - since > this.#parts.config.limits.policyMaxAge;
   }
 
   /** A key opens one session only, and wrong ones take as long as right ones. */
@@ -418,8 +456,11 @@ function welcome(socket: Socket, link: ServerLink, processId: number, secret: Bu
   socket.write(Buffer.concat(messages));
 }
 
+const TELL = 'Tell the platform team.';
+
 /** What the server refused because of the client's own parameters; all else names our credential, and stays in our log. */
-function clientFault(error: unknown): { sqlstate: string; message: string } | undefined {
+function clientFault(error: unknown): { sqlstate: string; message: string; hint?: string } | undefined {
+  if (error instanceof CredentialsError) return { sqlstate: '57P03', message: error.message, hint: TELL };
   if (!(error instanceof ServerRefusal)) return undefined;
   const sqlstate = error.fields.get('C') ?? '';
   // invalid_parameter_value, undefined_object (a setting), cannot_connect_now, too_many_connections

@@ -91,6 +91,7 @@ export class Completion {
       error,
       rows: run.rows,
       bytes: run.bytes,
+      masked: run.masked,
       rowsNotRecorded: run.rows - run.recordedRows,
     });
   }

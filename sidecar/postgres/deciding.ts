@@ -216,6 +216,7 @@ export class Deciding {
       error: NOT_SENT,
       rows: 0,
       bytes: 0,
+      masked: 0,
       rowsNotRecorded: 0,
     });
   }

@@ -98,7 +98,7 @@ export class Masking {
   row(run: Run, layout: Extract<Layout, { kind: 'masked' }>, frame: Frame, out: Outlet): number {
     const writer = out.writer();
     const before = writer.pending;
-    layout.masker.mask(frame.buffer, frame.start + 5, frame.end, writer);
+    run.masked += layout.masker.mask(frame.buffer, frame.start + 5, frame.end, writer);
     const size = writer.pending - before;
     if (run.wants(size)) {
       const row = writer.last(size);
@@ -128,7 +128,7 @@ export class Masking {
     }
     const writer = out.writer();
     const before = writer.pending;
-    run.copyMasker.push(frame.buffer, frame.start + 5, frame.end, writer);
+    run.masked += run.copyMasker.push(frame.buffer, frame.start + 5, frame.end, writer);
     const size = writer.pending - before;
     run.bytes += size;
     if (size > 0) this.#recordFrames(run, writer.last(size), record);

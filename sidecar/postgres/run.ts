@@ -35,6 +35,8 @@ export class Run {
   copyMasker: CopyMasker | undefined;
   /** Rows and bytes that the client got, or sent by COPY. */
   rows = 0;
+  /** Values that masks changed on their way out. */
+  masked = 0;
   bytes = 0;
   recordedRows = 0;
   #budgetRows: number;

@@ -23,6 +23,7 @@ import {
   readParameterStatus,
   readReadyForQuery,
 } from './wire/backend.ts';
+import type { CredentialSource, Credentials } from '../credentials.ts';
 import { type Frame, FrameReader } from './wire/frame.ts';
 import { encodePassword, encodeSaslInitial, encodeSaslResponse } from './wire/frontend.ts';
 import { PINNED } from './settings.ts';
@@ -33,8 +34,7 @@ export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 
 export interface ServerTarget extends Address {
   readonly database: string;
-  readonly user: string;
-  readonly password: string;
+  readonly credentials: CredentialSource;
   readonly tls: {
     readonly mode: TlsMode;
     readonly ca: string | undefined;
@@ -64,14 +64,36 @@ export class ServerRefusal extends Error {
 
 const CONNECT_TIMEOUT = 10_000;
 
-/** Connects and signs in. Throws NetError, ServerRefusal, ScramError or WireError. */
+/** Connects and signs in. Throws NetError, ServerRefusal, ScramError, WireError or CredentialsError. */
 export async function connectServer(
   target: ServerTarget,
   parameters: ReadonlyMap<string, string>,
 ): Promise<ServerLink> {
+  const credentials = await target.credentials.current();
+  try {
+    return await connectAs(target, credentials, parameters);
+  } catch (error) {
+    if (!isCredentialRefusal(error)) throw error;
+    // They may have been changed this moment.
+    const others = await target.credentials.current(credentials);
+    if (others === credentials) throw error;
+    return connectAs(target, others, parameters);
+  }
+}
+
+/** invalid_password, invalid_authorization_specification */
+function isCredentialRefusal(error: unknown): boolean {
+  return error instanceof ServerRefusal && ['28P01', '28000'].includes(error.fields.get('C') ?? '');
+}
+
+async function connectAs(
+  target: ServerTarget,
+  credentials: Credentials,
+  parameters: ReadonlyMap<string, string>,
+): Promise<ServerLink> {
   const socket = await openSocket(target);
   try {
-    return await signIn(socket, target, parameters);
+    return await signIn(socket, target, credentials, parameters);
   } catch (error) {
     socket.on('error', () => undefined);
     socket.destroy();
@@ -122,6 +144,7 @@ function tlsOptions(target: ServerTarget): ConnectionOptions {
 async function signIn(
   socket: Socket,
   target: ServerTarget,
+  credentials: Credentials,
   parameters: ReadonlyMap<string, string>,
 ): Promise<ServerLink> {
   const deadline = AbortSignal.timeout(CONNECT_TIMEOUT);
@@ -129,8 +152,9 @@ async function signIn(
   const status = new Map<string, string>();
   let processId = 0;
   let secret: Buffer = Buffer.alloc(0);
-  const login = new Login(socket, target);
-  socket.write(encodeStartup(new Map([['user', target.user], ['database', target.database], ...parameters])));
+  const login = new Login(socket, target, credentials);
+  const { user } = credentials;
+  socket.write(encodeStartup(new Map([['user', user], ['database', target.database], ...parameters])));
   for (;;) {
     const frame = await nextFrame(socket, reader, deadline);
     switch (frame.tag) {
@@ -184,12 +208,14 @@ class Login {
   done = false;
   readonly #socket: Socket;
   readonly #target: ServerTarget;
+  readonly #credentials: Credentials;
   #scram: ScramClient | undefined;
   #proven = false;
 
-  constructor(socket: Socket, target: ServerTarget) {
+  constructor(socket: Socket, target: ServerTarget, credentials: Credentials) {
     this.#socket = socket;
     this.#target = target;
+    this.#credentials = credentials;
   }
 
   async answer(frame: Frame): Promise<void> {
@@ -213,7 +239,7 @@ class Login {
         this.#proven = true;
         return;
       case 'md5':
-        this.#socket.write(encodePassword(md5Password(this.#target, request.salt)));
+        this.#socket.write(encodePassword(md5Password(this.#credentials, request.salt)));
         return;
       case 'cleartext': {
         this.#cleartext();
@@ -228,7 +254,7 @@ class Login {
   }
 
   #begin(mechanisms: readonly string[]): void {
-    this.#scram = new ScramClient(this.#target.password);
+    this.#scram = new ScramClient(this.#credentials.password);
     if (!mechanisms.includes(this.#scram.mechanism))
       throw new NetError('closed', 'the server offers no SCRAM-SHA-256');
     this.#socket.write(encodeSaslInitial(this.#scram.mechanism, this.#scram.first()));
@@ -242,12 +268,12 @@ class Login {
         'the server asks for the password in clear; that needs tls.mode verify-ca or verify-full',
       );
     }
-    this.#socket.write(encodePassword(this.#target.password));
+    this.#socket.write(encodePassword(this.#credentials.password));
   }
 }
 
-function md5Password(target: ServerTarget, salt: Buffer): string {
-  const inner = createHash('md5').update(target.password).update(target.user).digest('hex');
+function md5Password({ user, password }: Credentials, salt: Buffer): string {
+  const inner = createHash('md5').update(password).update(user).digest('hex');
   return `md5${createHash('md5').update(inner).update(salt).digest('hex')}`;
 }
 

@@ -47,6 +47,8 @@ export class Session {
   #backlogLength = 0;
   #serverBusy = false;
   #unread: NodeJS.Timeout | undefined;
+  /** Why the session is to end as soon as nothing is under way. */
+  #draining: string | undefined;
   #ended = false;
   readonly #closed: Promise<void>;
   #close: () => void = () => undefined;
@@ -124,6 +126,24 @@ export class Session {
     this.#parts.exchange.toClient.flush();
     fatal(this.#parts.client, sqlstate, message, hint);
     this.end(message, 'SessionEnded');
+  }
+
+  /** Ends it with words for the client, and stops on the server what it runs. */
+  cut(message: string, hint = ''): void {
+    const { exchange, cancelServer, log } = this.#parts;
+    if (!this.#ended && exchange.expectations.size > 0)
+      cancelServer().catch((error: unknown) => log.warn({ err: error }, 'cancel was not passed on'));
+    this.abort('57P01', message, hint);
+  }
+
+  /** Ends it now when nothing is under way, else as soon as what is has been answered. */
+  drain(reason: string): void {
+    this.#draining = reason;
+    this.#endDrained(reason);
+  }
+
+  #endDrained(reason: string): void {
+    if (!this.#deciding && !this.#serverBusy && this.#parts.exchange.idle) this.abort('57P01', reason);
   }
 
   #watchIdle(): void {
@@ -217,6 +237,7 @@ export class Session {
       () => {
         this.#deciding = false;
         if (!this.#ended) this.#pumpClient();
+        if (this.#draining !== undefined) this.#endDrained(this.#draining);
       },
       (error: unknown) => this.#broken(error, 'the client'),
     );
@@ -262,6 +283,7 @@ export class Session {
     }
     if (!exchange.toClient.flush()) server.socket.pause();
     if (exchange.expectations.size === 0) expectSoon();
+    if (this.#draining !== undefined) this.#endDrained(this.#draining);
     // What was not written at once, or not read yet, lies in the server's chunk.
     if (this.#serverBusy || this.#parts.client.writableLength > 0) keepChunk(server.socket);
   }

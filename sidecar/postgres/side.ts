@@ -33,6 +33,11 @@ export class SideConnection {
 
   close(): void {
     this.#closed = true;
+    this.drop();
+  }
+
+  /** Ends the connection; the next query opens another. */
+  drop(): void {
     void this.#link?.then(
       (link) => {
         link.socket.end(TERMINATE);

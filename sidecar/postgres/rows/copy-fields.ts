@@ -45,8 +45,8 @@ export class CopyFields {
 
   /** `end` is after the row's line feed. */
   mask(buffer: Buffer, start: number, end: number, out: FrameWriter): number {
-    const { context, plans } = this.#fields;
-    context.hits = 0;
+    const { plans } = this.#fields;
+    let masked = 0;
     out.begin(COPY_DATA);
     if (this.#header) {
       // Names of columns.
@@ -68,13 +68,14 @@ export class CopyFields {
         out.copy(buffer, copied, position);
         out.copy(replacement, 0, replacement.length);
         copied = this.#field.end;
+        masked++;
       }
       position = this.#field.end;
     }
     if (position !== rowEnd) throw malformed();
     out.copy(buffer, copied, end);
     out.finish();
-    return context.hits;
+    return masked;
   }
 
   /** What is written in place of the field; undefined when it stays. */

@@ -35,7 +35,6 @@ export function compileCopyMasker(
     types: format === 0 ? withUntyped(types) : types,
     detectors,
     keys,
-    hits: 0,
   });
   if (fields === undefined || 'kind' in fields) return fields;
   const compiled = compileFormat(options, fields);
@@ -95,13 +94,13 @@ export class CopyMasker {
 
   /**
    * Takes the payload of one CopyData and writes a CopyData frame for each row that is whole. Returns how many values
-   * detectors found. Throws RowError: `malformed-copy`, `malformed-row`, `row-too-large`; rows before it are in `out`.
+   * it changed. Throws RowError: `malformed-copy`, `malformed-row`, `row-too-large`; rows before it are in `out`.
    */
   push(buffer: Buffer, start: number, end: number, out: FrameWriter): number {
     if (this.#carried === 0) {
       const rows = this.#rows(buffer, start, end, out);
       this.#keep(buffer, rows.end, end);
-      return rows.hits;
+      return rows.masked;
     }
     this.#keep(buffer, start, end);
     const rows = this.#rows(this.#carry, 0, this.#carried, out);
@@ -109,7 +108,7 @@ export class CopyMasker {
       this.#carry.copyWithin(0, rows.end, this.#carried);
       this.#carried -= rows.end;
     }
-    return rows.hits;
+    return rows.masked;
   }
 
   /** At CopyDone. Throws RowError when a row is cut off. */
@@ -123,21 +122,21 @@ export class CopyMasker {
     start: number,
     end: number,
     out: FrameWriter,
-  ): { readonly end: number; readonly hits: number } {
+  ): { readonly end: number; readonly masked: number } {
     const search = this.#search;
     let position = start;
-    let hits = 0;
+    let masked = 0;
     while (position < end) {
       const next = this.#format.rowEnd(buffer, position, end, search);
       if ((next < 0 ? end : next) - position > this.#limit) throw tooLarge(this.#limit);
       if (next < 0) break;
-      hits += this.#format.mask(buffer, position, next, out);
+      masked += this.#format.mask(buffer, position, next, out);
       position = next;
       search.offset = 0;
       search.quoted = false;
       search.escaped = false;
     }
-    return { end: position, hits };
+    return { end: position, masked };
   }
 
   #keep(buffer: Buffer, start: number, end: number): void {

@@ -17,21 +17,16 @@ export function maskJson(text: string, context: MaskContext): string {
   let next = 0;
   for (let position = 0; position < text.length;) {
     const end = tokenEnd(text, position);
-    if (end < 0) return hidden(context);
+    if (end < 0) return REDACTED_JSON;
     const token = text.slice(position, end);
-    if (!isValue(token) && FOREIGN.test(token)) return hidden(context);
+    if (!isValue(token) && FOREIGN.test(token)) return REDACTED_JSON;
     while (next < outer.length && (outer[next]?.end ?? 0) <= position) next++;
     const masked = isValue(token) ? maskToken(token, position, outer[next], context) : token;
-    if (masked === undefined) return hidden(context);
+    if (masked === undefined) return REDACTED_JSON;
     out += masked === null ? (isKey(text, end) ? REDACTED_JSON : 'null') : masked;
     position = end;
   }
   return out;
-}
-
-function hidden(context: MaskContext): string {
-  context.hits++;
-  return REDACTED_JSON;
 }
 
 /** Null when a `Null` mask applies; undefined when the token is none of json's. */
@@ -46,11 +41,9 @@ function maskToken(
   const text = token.startsWith('"') ? readString(token) : token;
   if (text === undefined) return undefined;
   const { value, hits } = detectors.apply(text, keys);
-  context.hits += hits;
   if (hits > 0) return value === null ? null : JSON.stringify(value);
   // Found by what stands around it, e.g. a secret behind its name.
   if (around === undefined || around.start < start || around.end > start + token.length) return token;
-  context.hits++;
   const masked = applyMask(around.mask, text, keys);
   return masked === null ? null : JSON.stringify(masked);
 }

@@ -29,7 +29,7 @@ export interface MaskRefused {
 export interface RowMasker {
   readonly kind: 'masker';
   /**
-   * Writes the masked DataRow, header and all, for the body in `[start, end)`. Returns how many values detectors found.
+   * Writes the masked DataRow, header and all, for the body in `[start, end)`. Returns how many values it changed.
    * Throws RowError when the body is no row of the layout; nothing of it is in `out` then.
    */
   mask(buffer: Buffer, start: number, end: number, out: FrameWriter): number;
@@ -46,7 +46,7 @@ export function compileRowMasker(
   types: TypeLookup,
   keys: MaskKeys,
 ): RowMasker | MaskRefused | undefined {
-  const plans = compileFields(fields, masks, { types, detectors, keys, hits: 0 });
+  const plans = compileFields(fields, masks, { types, detectors, keys });
   return plans === undefined || 'kind' in plans
     ? plans
     : new FieldsMasker(DATA_ROW, plans.plans, plans.context);
@@ -101,8 +101,7 @@ export class FieldsMasker implements RowMasker {
   }
 
   mask(buffer: Buffer, start: number, end: number, out: FrameWriter): number {
-    const context = this.#context;
-    context.hits = 0;
+    let masked = 0;
     const count = this.#plans.length;
     if (start < 0 || end > buffer.length || end - start < 2 || uint16(buffer, start) !== count)
       throw malformed();
@@ -121,13 +120,18 @@ export class FieldsMasker implements RowMasker {
         out.copy(buffer, copied, position);
         out.copy(constant, 0, constant.length);
         copied = next;
-      } else if (length >= 0) copied = this.#maskValue(index, buffer, value, next, copied, out);
+        masked++;
+      } else if (length >= 0) {
+        const before = copied;
+        copied = this.#maskValue(index, buffer, value, next, copied, out);
+        if (copied !== before) masked++;
+      }
       position = next;
     }
     if (position !== end) throw malformed();
     out.copy(buffer, copied, end);
     out.finish();
-    return context.hits;
+    return masked;
   }
 
   /** Returns up to where the row is written now. */
