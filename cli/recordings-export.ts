@@ -67,6 +67,7 @@ const COLUMNS = [
   'error',
   'rows',
   'bytes',
+  'masked',
   'rowsNotRecorded',
 ] as const;
 
@@ -120,7 +121,7 @@ function rowOf({ n, at, event }: RecordedEvent): CsvRow {
     case 'copy':
       return { ...row, operation: event.operation, bytes: event.data.length, text: event.data.toString() };
     case 'complete': {
-      const { operation, tag, error, rows, bytes, rowsNotRecorded } = event;
+      const { operation, tag, error, rows, bytes, masked, rowsNotRecorded } = event;
       return {
         ...row,
         operation,
@@ -129,6 +130,7 @@ function rowOf({ n, at, event }: RecordedEvent): CsvRow {
         text: error?.message ?? '',
         rows,
         bytes,
+        masked,
         rowsNotRecorded,
       };
     }

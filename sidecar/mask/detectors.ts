@@ -7,7 +7,7 @@ import type { MaskKeys } from './keys.ts';
 import type { Detector, DetectorMask, Mask } from './mask.ts';
 import { separateSpans, type Span } from './span.ts';
 
-/** What came of a text; `hits` counts the finds, for metrics. `value` is null when a `Null` mask applied. */
+/** What came of a text; `hits` counts the finds. `value` is null when a `Null` mask applied. */
 export interface Replacement {
   readonly value: string | null;
   readonly hits: number;

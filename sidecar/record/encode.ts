@@ -124,7 +124,7 @@ export class EventEncoder {
     this.#secretOperations.delete(event.operation);
     return (
       `,"operation":${event.operation},"tag":${event.tag === null ? 'null' : jsonText(event.tag)},"error":${error}` +
-      `,"rows":${event.rows},"bytes":${event.bytes},"rowsNotRecorded":${event.rowsNotRecorded}`
+      `,"rows":${event.rows},"bytes":${event.bytes},"masked":${event.masked},"rowsNotRecorded":${event.rowsNotRecorded}`
     );
   }
 

@@ -133,6 +133,8 @@ export interface OperationCompleted {
   readonly rows: number;
   /** Bytes of rows or COPY data that the client got or sent. */
   readonly bytes: number;
+  /** Values that masks changed. */
+  readonly masked: number;
   /** Those of `rows` that the budget left out of the recording. */
   readonly rowsNotRecorded: number;
 }

@@ -245,6 +245,7 @@ const complete = object<OperationCompleted>({
   error: nullable(object({ code: string, message: string })),
   rows: count,
   bytes: count,
+  masked: count,
   rowsNotRecorded: count,
 });
 const notice = object<NoticeSeen>({

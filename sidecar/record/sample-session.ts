@@ -88,7 +88,7 @@ export function sampleDecision(
 }
 
 export function sampleComplete(operation: number, tag: string | null = 'SELECT 1'): OperationCompleted {
-  return { kind: 'complete', operation, tag, error: null, rows: 1, bytes: 12, rowsNotRecorded: 0 };
+  return { kind: 'complete', operation, tag, error: null, rows: 1, bytes: 12, masked: 0, rowsNotRecorded: 0 };
 }
 
 /** One of each kind. */
