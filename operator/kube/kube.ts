@@ -39,7 +39,10 @@ export interface Store {
   get(namespace: string, name: string): KubeObject | undefined;
   /** All, or those of one namespace. */
   list(namespace?: string): readonly KubeObject[];
-  /** Called after every change, and for each object when first listed; `object` is undefined when it is gone. Returns how to stop. */
+  /**
+   * Called after every change, and for each object when first listed, or soon for those that are there already; `object` is undefined
+   * when it is gone. An object deleted and made again is first gone, then there. Returns how to stop.
+   */
   watch(
     listener: (key: Key, object: KubeObject | undefined, old: KubeObject | undefined) => void,
   ): () => void;
@@ -145,3 +148,10 @@ export const PODS = core('Pod', 'pods');
 export const NAMESPACES = core('Namespace', 'namespaces', false);
 export const SECRETS = core('Secret', 'secrets');
 export const CONFIG_MAPS = core('ConfigMap', 'configmaps');
+export const LEASES: Resource = {
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  kind: 'Lease',
+  plural: 'leases',
+  namespaced: true,
+};
