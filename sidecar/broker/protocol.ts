@@ -95,7 +95,9 @@ const unusable = object('A connection that the pod asks for and cannot have now.
   connection: required(qualified('Which.')),
   message: required(words('Why, for people; no secret in it.', 4096)),
   /** Clients that come there on loopback are told why. */
-  port: optional(integer('Where its clients would come, when that is known.', { minimum: 1, maximum: 65_535 })),
+  port: optional(
+    integer('Where its clients would come, when that is known.', { minimum: 1, maximum: 65_535 }),
+  ),
 });
 
 const event = object('One line of the configuration stream; which fields there are depends on the kind.', {
@@ -227,14 +229,19 @@ const uploadRequest = object('A finished file that is to go to the store.', {
   ),
   bytes: required(count('Its size.')),
   digest: required(base64url('SHA-256.')),
+  conflict: optional(choice('yes: the store said that something is there under this name.', ['yes'])),
 });
 
 const uploadAnswer = object('Where to put it, exactly once.', {
   kind: required(
-    choice('kept: the connection names no store, recordings stay with the sidecar.', ['put', 'kept']),
+    choice(
+      'kept: the connection names no store, recordings stay with the sidecar. stored: of a conflict, these very bytes are there.',
+      ['put', 'kept', 'stored'],
+    ),
   ),
   url: optional(words('Presigned: good for exactly these bytes, for a short time.', 8192)),
   headers: optional(free('Headers that must be sent with it, name to value.')),
+  ca: optional(words("CA certificates (PEM) of the store; the system's when not given.", 262_144)),
 });
 
 const brokerError = object('Why a request failed.', {
