@@ -1,0 +1,223 @@
+/** What the broker does with each request, once it is known whose it is. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import {
+  parseApprovalEnd,
+  parseApprovalMessage,
+  parseSealRequest,
+  parseSessionReport,
+  parseSessionRequest,
+  parseUploadRequest,
+  type UploadRequest,
+} from '../../sidecar/broker/protocol.ts';
+import type { Key, Kube, KubeObject } from '../kube/kube.ts';
+import type { Provisioner } from '../provision/provisioner.ts';
+import type { RecordingOwner, Recordings } from '../recordings/recordings.ts';
+import type { RunApprovals } from './approvals.ts';
+import type { AssemblySources } from './assembly.ts';
+import { fileContent, parsedMessage, readMessage } from './body.ts';
+import { BrokerFailure } from './broker-failure.ts';
+import type { Caller } from './caller.ts';
+import { Changes, sessionOver } from './changes.ts';
+import { ConfigurationStream } from './configuration-stream.ts';
+import { EndedSessions } from './ended-sessions.ts';
+import { Hidden } from './hidden.ts';
+import { Materials } from './materials.ts';
+import { ownedSession } from './owned-session.ts';
+import { PolicyBook } from './policy-book.ts';
+import { Reports } from './reports.ts';
+import { parseKey, runOf, type Run } from './run.ts';
+import { Sessions } from './sessions.ts';
+
+export interface BrokerParts {
+  readonly kube: Kube;
+  readonly approvals: RunApprovals;
+  readonly recordings: Recordings;
+  /** By protocol; undefined where no roles can be made. */
+  readonly provisioner: (protocol: string) => Provisioner | undefined;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+/** A file that a sidecar hands over; the caps of recordings are theirs. */
+const MAX_FILE = 1024 * 1024 * 1024;
+/** A sidecar that comes again may not know yet that its old stream is dead. */
+const STREAMS_A_POD = 2;
+
+export class Broker {
+  readonly #parts: BrokerParts;
+  readonly #changes: Changes;
+  readonly #ended: EndedSessions;
+  readonly #sessions: Sessions;
+  readonly #reports: Reports;
+  readonly #sources: AssemblySources;
+  readonly #materials: Materials;
+  /** By pod uid, oldest first. */
+  readonly #streams = new Map<string, ConfigurationStream[]>();
+  #closing = false;
+
+  constructor(parts: BrokerParts) {
+    const { kube, provisioner, log } = parts;
+    const policies = new PolicyBook(kube.stores.policies);
+    this.#parts = parts;
+    this.#changes = new Changes(kube.stores);
+    this.#ended = new EndedSessions(kube.stores);
+    this.#materials = new Materials(kube, (id) => this.#changes.connections(id.split('/', 1)[0] ?? ''));
+    this.#sessions = new Sessions({ kube, provisioner, policies, ended: this.#ended });
+    this.#reports = new Reports(kube, log);
+    this.#sources = {
+      stores: kube.stores,
+      policies,
+      materials: this.#materials,
+      ended: (run, connection) => this.#ended.reason(run, connection),
+    };
+  }
+
+  /** `gone`: aborted when the client is. */
+  async configuration(caller: Caller, response: ServerResponse, gone: AbortSignal): Promise<void> {
+    const { kube, approvals } = this.#parts;
+    const run = await runOf(kube, caller, 'cached');
+    if (run.ended) throw new BrokerFailure('ended', 'the run has ended');
+    if (this.#closing) throw new BrokerFailure('unavailable', 'this replica is about to end');
+    if (gone.aborted) return;
+    const uid = run.pod.metadata.uid;
+    const releases = run.connections.map((key) => this.#materials.use(`${key.namespace}/${key.name}`));
+    const stream = new ConfigurationStream({
+      response,
+      run,
+      current: () => current(kube, caller),
+      sources: this.#sources,
+      subscribe: (listener) => this.#changes.subscribe(run, listener),
+      decisions: (listener) => approvals.decisions(uid, listener),
+      refused: (of, connection, message) => this.#refused(of, connection, message),
+    });
+    const streams = this.#streams.get(uid) ?? [];
+    streams.push(stream);
+    this.#streams.set(uid, streams);
+    const forget = () => {
+      for (const release of releases) release();
+      streams.splice(streams.indexOf(stream), 1);
+      if (streams.length === 0 && this.#streams.get(uid) === streams) this.#streams.delete(uid);
+    };
+    gone.addEventListener('abort', forget, { once: true });
+    if (streams.length > STREAMS_A_POD) streams[0]?.end();
+    await stream.start();
+  }
+
+  async openSession(caller: Caller, request: IncomingMessage): Promise<Hidden<object>> {
+    const { connection } = await readMessage(request, parseSessionRequest);
+    const key = keyOf(connection);
+    try {
+      return await this.#sessions.open(caller, key);
+    } catch (error) {
+      if (error instanceof BrokerFailure && error.code === 'forbidden')
+        await this.#tellRefused(caller, connection, error.message);
+      throw error;
+    }
+  }
+
+  async report(caller: Caller, request: IncomingMessage): Promise<object> {
+    const report = await readMessage(request, parseSessionReport);
+    const { session, owner } = await this.#owned(caller, report.connection);
+    const location = await this.#parts.recordings.location(owner).catch(() => undefined);
+    await this.#reports.take({ session, report, location });
+    return {};
+  }
+
+  async ask(caller: Caller, request: IncomingMessage): Promise<object> {
+    const message = await readMessage(request, parseApprovalMessage);
+    const { run, session } = await this.#owned(caller, message.connection);
+    if (run.ended || sessionOver(session)) throw new BrokerFailure('ended', 'the session is over');
+    return this.#parts.approvals.ask(session, message);
+  }
+
+  async endApproval(caller: Caller, request: IncomingMessage): Promise<object> {
+    const message = await readMessage(request, parseApprovalEnd);
+    const { session } = await this.#owned(caller, message.connection);
+    await this.#parts.approvals.end(session, message);
+    return {};
+  }
+
+  async seal(caller: Caller, request: IncomingMessage): Promise<object> {
+    const { connection, recording, payload } = await readMessage(request, parseSealRequest);
+    const { owner } = await this.#owned(caller, connection);
+    return this.#parts.recordings.seal(owner, recording, payload);
+  }
+
+  async upload(caller: Caller, request: IncomingMessage): Promise<object> {
+    const file = await readMessage(request, parseUploadRequest);
+    const { owner } = await this.#owned(caller, file.connection);
+    return this.#parts.recordings.upload(owner, file);
+  }
+
+  async keep(caller: Caller, request: IncomingMessage): Promise<object> {
+    const file = fileOf(request);
+    const { owner } = await this.#owned(caller, file.connection);
+    await this.#parts.recordings.keep(owner, file, fileContent(request, file.bytes));
+    return {};
+  }
+
+  /** Ends the streams, so that sidecars go to another replica, and writes what was reported. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    for (const streams of [...this.#streams.values()]) for (const stream of [...streams]) stream.end();
+    this.#changes.close();
+    this.#ended.close();
+    this.#materials.close();
+    await this.#reports.close();
+  }
+
+  async #owned(
+    caller: Caller,
+    connection: string,
+  ): Promise<{ readonly run: Run; readonly session: KubeObject; readonly owner: RecordingOwner }> {
+    const { kube } = this.#parts;
+    const key = keyOf(connection);
+    const run = await runOf(kube, caller, 'cached');
+    const session = await ownedSession(kube, run, key);
+    const owner = { namespace: key.namespace, connection: key.name, session: session.metadata.name };
+    return { run, session, owner };
+  }
+
+  async #tellRefused(caller: Caller, connection: string, message: string): Promise<void> {
+    const run = await runOf(this.#parts.kube, caller, 'cached').catch(() => undefined);
+    if (run !== undefined) this.#refused(run, connection, message);
+  }
+
+  #refused(run: Run, connection: string, message: string): void {
+    const { kube } = this.#parts;
+    kube.event(run.pod, 'Warning', 'ConnectionRefused', `${connection}: ${message}`);
+    const { namespace, name } = keyOf(connection);
+    const asked = run.connections.some((key) => key.namespace === namespace && key.name === name);
+    const object = kube.stores.connections.get(namespace, name);
+    // Who asks for what its pod does not name says nothing to the connection's owners.
+    if (asked && object !== undefined)
+      kube.event(object, 'Warning', 'ConnectionRefused', `pod ${run.identity.pod}: ${message}`);
+  }
+}
+
+/** Undefined when the pod is gone, or is another one by now. */
+async function current(kube: Kube, caller: Caller): Promise<Run | undefined> {
+  try {
+    return await runOf(kube, caller, 'cached');
+  } catch (error) {
+    if (error instanceof BrokerFailure) return undefined;
+    throw error;
+  }
+}
+
+function keyOf(connection: string): Key {
+  const key = parseKey(connection);
+  if (key === undefined) throw new BrokerFailure('invalid', 'connection: must be namespace/name');
+  return key;
+}
+
+function fileOf(request: IncomingMessage): UploadRequest {
+  const header = request.headers['x-sidewarden-file'];
+  if (typeof header !== 'string')
+    throw new BrokerFailure('invalid', 'the header x-sidewarden-file says what the file is');
+  if (request.headers['content-type'] !== 'application/octet-stream')
+    throw new BrokerFailure('invalid', 'the content type must be application/octet-stream');
+  const file = parsedMessage(Buffer.from(header, 'latin1'), parseUploadRequest);
+  if (file.bytes > MAX_FILE) throw new BrokerFailure('invalid', 'the file is too long');
+  return file;
+}

@@ -1,0 +1,86 @@
+/** What sidecars report goes into the status of their Sessions: the latest word, at most once in `INTERVAL` for each. */
+import type { Logger } from 'pino';
+import type { SessionReport } from '../../sidecar/broker/protocol.ts';
+import { SESSIONS, type Kube, type KubeObject } from '../kube/kube.ts';
+import { BrokerFailure } from './broker-failure.ts';
+import { text } from './field.ts';
+
+/** Milliseconds. */
+const INTERVAL = 2_000;
+
+export interface Reported {
+  readonly session: KubeObject;
+  readonly report: SessionReport;
+  /** Where its recordings are; undefined when they stay with the sidecar. */
+  readonly location: string | undefined;
+}
+
+export class Reports {
+  readonly #kube: Pick<Kube, 'patch'>;
+  readonly #log: Pick<Logger, 'warn'>;
+  /** By uid of the session: what is to be written when its time has come. */
+  readonly #waiting = new Map<string, Reported>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+
+  constructor(kube: Pick<Kube, 'patch'>, log: Pick<Logger, 'warn'>) {
+    this.#kube = kube;
+    this.#log = log;
+  }
+
+  /** The last report of a session is written before this resolves; rejects when it cannot be. */
+  async take(reported: Reported): Promise<void> {
+    const { uid } = reported.session.metadata;
+    if (reported.report.ended === 'yes') {
+      this.#waiting.delete(uid);
+      return this.#write(reported);
+    }
+    if (this.#timers.has(uid)) {
+      this.#waiting.set(uid, reported);
+      return;
+    }
+    this.#timers.set(
+      uid,
+      setTimeout(() => this.#next(uid), INTERVAL),
+    );
+    await this.#write(reported);
+  }
+
+  /** Writes what waits. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    await Promise.all(waiting.map((each) => this.#write(each).catch(() => undefined)));
+  }
+
+  #next(uid: string): void {
+    this.#timers.delete(uid);
+    const reported = this.#waiting.get(uid);
+    if (reported === undefined) return;
+    this.#waiting.delete(uid);
+    this.take(reported).catch((error: unknown) => {
+      const { namespace, name } = reported.session.metadata;
+      const message = error instanceof Error ? error.message : '';
+      this.#log.warn({ session: `${namespace}/${name}`, message }, "a session's report could not be written");
+    });
+  }
+
+  async #write({ session, report, location }: Reported): Promise<void> {
+    const { namespace, name, uid, resourceVersion } = session.metadata;
+    const { decisions, recordings, ended } = report;
+    // A status needs a phase; who made the session may not have come to write one. What somebody else wrote since is left alone.
+    const begun = text(session, ['status', 'phase']) !== undefined;
+    const status = {
+      ...(begun ? {} : { phase: 'Active' }),
+      decisions,
+      recordings,
+      sidecarDone: ended === 'yes',
+      ...(location === undefined ? {} : { recording: { location } }),
+    };
+    const patch = { metadata: begun ? { uid } : { uid, resourceVersion }, status };
+    const written = await this.#kube.patch(SESSIONS, namespace, name, patch, 'status');
+    if (written.kind === 'rejected' || written.kind === 'conflict')
+      throw new BrokerFailure('unavailable', 'the API server does not take the report now');
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * The broker's HTTPS server: a closed set of routes, each request with a pod's token, answers in the protocol's own words. Whose a
+ * request is gets settled before its body is read.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { KubeError } from '../kube/kube.ts';
+import type { Certificates } from '../admission/certificate-source.ts';
+import { Broker, type BrokerParts } from './broker.ts';
+import { BrokerFailure, STATUS } from './broker-failure.ts';
+import { Callers, type Caller } from './caller.ts';
+import { Hidden } from './hidden.ts';
+import { Quota } from './quota.ts';
+
+export interface BrokerOptions extends BrokerParts {
+  /** 0 for any free one. */
+  readonly port: number;
+  /** All addresses when not given. */
+  readonly address?: string;
+  readonly certificates: Certificates;
+  /** Called once for each answer, for metrics; milliseconds. Of a stream, until it began. */
+  readonly observe?: (route: string, status: number, duration: number) => void;
+}
+
+export interface BrokerServer {
+  readonly port: number;
+  /** Ends the streams, so that sidecars go to another replica, lets requests that are there be answered, and ends all connections. */
+  close(): Promise<void>;
+}
+
+type Route = (broker: Broker, caller: Caller, request: IncomingMessage) => Promise<object>;
+
+const STREAM = 'GET /v1/configuration';
+const ROUTES: Readonly<Record<string, Route>> = {
+  'POST /v1/sessions': (broker, caller, request) => broker.openSession(caller, request),
+  'POST /v1/sessions/report': (broker, caller, request) => broker.report(caller, request),
+  'POST /v1/approvals': (broker, caller, request) => broker.ask(caller, request),
+  'POST /v1/approvals/end': (broker, caller, request) => broker.endApproval(caller, request),
+  'POST /v1/recordings/seal': (broker, caller, request) => broker.seal(caller, request),
+  'POST /v1/recordings/upload': (broker, caller, request) => broker.upload(caller, request),
+  'PUT /v1/recordings/file': (broker, caller, request) => broker.keep(caller, request),
+};
+
+/** Milliseconds. */
+const HEADERS_DEADLINE = 10_000;
+/** A whole request: a file takes long; messages have their own, shorter deadline. */
+const REQUEST_DEADLINE = 10 * 60_000;
+const IDLE_DEADLINE = 65_000;
+const CLOSE_DEADLINE = 8_000;
+const MAX_HEADERS = 24 * 1024;
+const MAX_CONNECTIONS = 8192;
+
+/** Rejects when it cannot listen. */
+export async function startBroker(options: BrokerOptions): Promise<BrokerServer> {
+  const { certificates } = options;
+  const server = createServer({
+    ...secureContext(certificates),
+    handshakeTimeout: HEADERS_DEADLINE,
+    headersTimeout: HEADERS_DEADLINE,
+    requestTimeout: REQUEST_DEADLINE,
+    connectionsCheckingInterval: 2_000,
+    keepAliveTimeout: IDLE_DEADLINE,
+    maxHeaderSize: MAX_HEADERS,
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.on('tlsClientError', () => undefined);
+  const stopWatching = certificates.watch(() => server.setSecureContext(secureContext(certificates)));
+  const broker = new Broker(options);
+  const front = new Front(options, broker);
+  server.on('request', (request, response) => void front.serve(request, response));
+  try {
+    await listen(server, options);
+  } catch (error) {
+    stopWatching();
+    await broker.close();
+    throw error;
+  }
+  // A server that listens on a port has an AddressInfo, says Node's documentation.
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    close: async () => {
+      stopWatching();
+      const closed = close(server);
+      await broker.close();
+      await closed;
+    },
+  };
+}
+
+function secureContext(certificates: Certificates) {
+  const { certificate, key } = certificates.current();
+  return { cert: certificate, key, minVersion: 'TLSv1.3' } as const;
+}
+
+function listen(server: Server, { port, address }: BrokerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, ...(address === undefined ? {} : { host: address }) }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+class Front {
+  readonly #options: BrokerOptions;
+  readonly #broker: Broker;
+  readonly #callers: Callers;
+  readonly #quota = new Quota();
+
+  constructor(options: BrokerOptions, broker: Broker) {
+    this.#options = options;
+    this.#broker = broker;
+    this.#callers = new Callers(options.kube);
+  }
+
+  /** Never rejects. */
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const began = performance.now();
+    const route = `${request.method ?? ''} ${request.url ?? ''}`;
+    const known = route === STREAM || Object.hasOwn(ROUTES, route);
+    const gone = new AbortController();
+    response.on('error', () => undefined);
+    response.on('close', () => gone.abort());
+    try {
+      await this.#answer(route, request, response, gone.signal);
+    } catch (error) {
+      this.#fail(known ? route : 'unknown', request, response, error);
+    }
+    this.#options.observe?.(known ? route : 'unknown', response.statusCode, performance.now() - began);
+  }
+
+  async #answer(
+    route: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    gone: AbortSignal,
+  ): Promise<void> {
+    const { authorization } = request.headers;
+    const caller = await this.#callers.identify(authorization, request.socket.remoteAddress ?? '');
+    if (gone.aborted) return;
+    const handler = Object.hasOwn(ROUTES, route) ? ROUTES[route] : undefined;
+    if (handler === undefined && route !== STREAM)
+      throw new BrokerFailure('not-found', 'the broker has no such route');
+    const leave = this.#quota.enter(caller.podUid);
+    gone.addEventListener('abort', leave, { once: true });
+    if (handler === undefined) return this.#broker.configuration(caller, response, gone);
+    const answer = await handler(this.#broker, caller, request);
+    send(response, 200, answer instanceof Hidden ? answer.reveal() : answer);
+  }
+
+  #fail(route: string, request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    const failure = failureOf(error);
+    if (failure.code === 'unavailable' && !(error instanceof BrokerFailure))
+      this.#options.log.warn({ route, message: messageOf(error) }, 'the broker could not answer');
+    if (response.headersSent) return void response.destroy();
+    // Nothing that was not read is read as another request.
+    if (!request.complete) response.setHeader('connection', 'close');
+    send(response, STATUS[failure.code], { code: failure.code, message: failure.message.slice(0, 4096) });
+  }
+}
+
+/** `body` is plain JSON. */
+function send(response: ServerResponse, status: number, body: unknown): void {
+  if (response.destroyed) return;
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+  });
+  response.end(text);
+}
+
+/** The one place where foreign errors become the protocol's: only what is known to be for people goes out. */
+function failureOf(error: unknown): BrokerFailure {
+  if (error instanceof BrokerFailure) return error;
+  if (error instanceof KubeError)
+    return new BrokerFailure('unavailable', 'the API server cannot be asked now; try again', error);
+  switch (codeOf(error)) {
+    case 'invalid':
+      return new BrokerFailure('invalid', messageOf(error), error);
+    case 'misconfigured':
+    case 'unavailable':
+    case 'provision':
+      return new BrokerFailure('unavailable', messageOf(error), error);
+    default:
+      return new BrokerFailure('unavailable', 'something failed; try again', error);
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'something that is no error was thrown';
+}

@@ -1,0 +1,156 @@
+/** Credentials for a run on a connection: the only place where they leave the operator, and only to the run's own sidecar. */
+import type { ProtectedConnection } from '../../crds/connection.ts';
+import type { AccessPolicy } from '../../crds/policy.ts';
+import {
+  CONFIG_MAPS,
+  CONNECTIONS,
+  NAMESPACES,
+  SECRETS,
+  SESSIONS,
+  type Key,
+  type Kube,
+  type KubeObject,
+} from '../kube/kube.ts';
+import type { Administrator, Provisioner, RunRole, Target } from '../provision/provisioner.ts';
+import type { SessionAnswer } from '../../sidecar/broker/protocol.ts';
+import { BrokerFailure } from './broker-failure.ts';
+import type { Caller } from './caller.ts';
+import { sessionOver } from './changes.ts';
+import type { EndedSessions } from './ended-sessions.ts';
+import { entitlement } from './entitlement.ts';
+import { field } from './field.ts';
+import { Hidden } from './hidden.ts';
+import type { PolicyBook } from './policy-book.ts';
+import { runOf, type Run } from './run.ts';
+import { ensureSession } from './session-object.ts';
+
+export interface SessionSources {
+  readonly kube: Kube;
+  /** Undefined for protocols that have none. */
+  readonly provisioner: (protocol: string) => Provisioner | undefined;
+  readonly policies: PolicyBook;
+  readonly ended: EndedSessions;
+}
+
+interface Entitled {
+  readonly run: Run;
+  readonly object: KubeObject;
+  readonly connection: ProtectedConnection;
+  readonly policies: readonly AccessPolicy[];
+}
+
+export class Sessions {
+  readonly #sources: SessionSources;
+  /** By pod and connection: one at a time, or the later password would not be the one that counts. */
+  readonly #opening = new Map<string, Promise<Hidden<SessionAnswer>>>();
+
+  constructor(sources: SessionSources) {
+    this.#sources = sources;
+  }
+
+  /** Everything that it rests on is read live. Idempotent. Rejects with a `BrokerFailure`, or the failure of what it asks. */
+  open(caller: Caller, key: Key): Promise<Hidden<SessionAnswer>> {
+    const id = `${caller.podUid} ${key.namespace}/${key.name}`;
+    const opening = this.#opening.get(id) ?? this.#open(caller, key).finally(() => this.#opening.delete(id));
+    this.#opening.set(id, opening);
+    return opening;
+  }
+
+  async #open(caller: Caller, key: Key): Promise<Hidden<SessionAnswer>> {
+    const { kube } = this.#sources;
+    const entitled = await this.#entitled(caller, key);
+    const { object, connection } = entitled;
+    const target: Target = { connection, administrator: await administratorOf(kube, connection) };
+    const session = await ensureSession(kube, entitled.run, object);
+    if (!connection.spec.role.provision) return answer(session, target.administrator);
+    const provisioner = this.#sources.provisioner(connection.spec.protocol);
+    if (provisioner === undefined)
+      throw new BrokerFailure('unavailable', `no roles can be made for ${connection.spec.protocol}`);
+    const { namespace, name, uid } = session.metadata;
+    const role: RunRole = { session: { namespace, name, uid } };
+    const provisioned = await provisioner.provision(target, role, entitled.policies);
+    await this.#still(caller, session, () => provisioner.revoke(target, role));
+    return answer(session, provisioned);
+  }
+
+  async #entitled(caller: Caller, key: Key): Promise<Entitled> {
+    const { kube, ended, policies: book } = this.#sources;
+    const id = `${key.namespace}/${key.name}`;
+    const [run, object, namespace] = await Promise.all([
+      runOf(kube, caller, 'live'),
+      kube.get(CONNECTIONS, key.namespace, key.name),
+      kube.get(NAMESPACES, '', caller.namespace),
+    ]);
+    if (!run.connections.some(({ namespace: ns, name }) => ns === key.namespace && name === key.name))
+      throw new BrokerFailure('forbidden', `the pod does not ask for ${id}`);
+    if (run.ended) throw new BrokerFailure('ended', 'the run has ended');
+    const found = entitlement(run, { key, connection: object, namespace });
+    if (found.kind !== 'allowed') {
+      const code = found.kind === 'forbidden' ? 'forbidden' : 'unavailable';
+      throw new BrokerFailure(code, found.message);
+    }
+    const over = ended.reason(run, found.object);
+    if (over !== undefined) throw new BrokerFailure('ended', over);
+    const policies = book.of(key);
+    if (policies.kind === 'broken') throw new BrokerFailure('unavailable', policies.message);
+    return { run, object: found.object, connection: found.connection, policies: policies.policies };
+  }
+
+  /** The run or the session may have ended while the role was made: then whoever revokes may have been there already. */
+  async #still(caller: Caller, session: KubeObject, revoke: () => Promise<void>): Promise<void> {
+    const { kube } = this.#sources;
+    const { namespace, name, uid } = session.metadata;
+    const [run, found] = await Promise.all([
+      runOf(kube, caller, 'live').catch((error: unknown) => {
+        if (error instanceof BrokerFailure) return undefined;
+        throw error;
+      }),
+      kube.get(SESSIONS, namespace, name),
+    ]);
+    const lives = found?.metadata.uid === uid && !sessionOver(found);
+    if (run?.ended === false && lives) return;
+    await revoke();
+    throw new BrokerFailure('ended', 'the run ended');
+  }
+}
+
+function answer(
+  session: KubeObject,
+  { username, password }: { readonly username: string; readonly password: string },
+): Hidden<SessionAnswer> {
+  return new Hidden({ session: session.metadata.name, username, password });
+}
+
+/** How the operator signs in to the target, read live. Rejects with `unavailable` when the Secret is not as it must be. */
+async function administratorOf(
+  kube: Pick<Kube, 'get'>,
+  connection: ProtectedConnection,
+): Promise<Administrator> {
+  const namespace = connection.metadata.namespace ?? '';
+  const { credentials, target } = connection.spec;
+  const { configMapKeyRef, secretKeyRef } = target.tls.caFrom ?? {};
+  const { name } = credentials.secretRef;
+  const [secret, map, other] = await Promise.all([
+    kube.get(SECRETS, namespace, name),
+    configMapKeyRef && kube.get(CONFIG_MAPS, namespace, configMapKeyRef.name),
+    secretKeyRef && kube.get(SECRETS, namespace, secretKeyRef.name),
+  ]);
+  const ca = configMapKeyRef
+    ? valueOf(map, configMapKeyRef.key, 'utf8')
+    : secretKeyRef && valueOf(other, secretKeyRef.key, 'base64');
+  if (ca === undefined && target.tls.caFrom !== undefined)
+    throw new BrokerFailure('unavailable', 'the CA certificate that the connection names is not there');
+  const username = valueOf(secret, 'username', 'base64');
+  const password = valueOf(secret, 'password', 'base64');
+  if (username === undefined || password === undefined)
+    throw new BrokerFailure('unavailable', `the Secret ${namespace}/${name} has no username and password`);
+  return { username, password, ca };
+}
+
+/** Of Secrets values are base64. Undefined when there is nothing. */
+function valueOf(object: KubeObject | undefined, key: string, how: 'utf8' | 'base64'): string | undefined {
+  const value = field(object, ['data', key]);
+  if (typeof value !== 'string') return undefined;
+  const decoded = how === 'utf8' ? value : Buffer.from(value, 'base64').toString('utf8');
+  return decoded === '' || decoded.includes('\0') ? undefined : decoded;
+}
