@@ -19,14 +19,13 @@ import {
 } from './gateway.ts';
 import { Inbox, type ApprovalLog, type Take } from './inbox.ts';
 import { describePhase, judge, whoIsNeeded, type OwnIdentity } from './judge.ts';
-import { type Asker, HoldLimits } from './limits.ts';
+import { type Asker, askerOf, HoldLimits } from './limits.ts';
 import { newApprovalName } from './name.ts';
 import {
   decided,
   expired,
   newApproval,
   partlyApproved,
-  sameOperationKey,
   shortestTimeout,
   shownDigest,
   used,
@@ -315,16 +314,6 @@ function outcomeOf(
       return { kind: 'approved', by: [...others, decider], at, reason };
     }
   }
-}
-
-function askerOf(approval: Approval, maxPending: number): Asker {
-  const { session, connection, identity } = approval.spec.request;
-  return {
-    session,
-    identity: JSON.stringify([approval.metadata.namespace, connection, identity.issuer, identity.subject]),
-    operation: sameOperationKey(approval),
-    maxPending,
-  };
 }
 
 function ownIdentity({ identity, clientUid }: ApprovalRequest): OwnIdentity {

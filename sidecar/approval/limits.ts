@@ -1,5 +1,7 @@
 /** What keeps approvers from being worn out (THREATS.md, class 39): caps, a rate, and a memory of what was just denied. */
+import type { Approval } from '../../crds/approval.ts';
 import type { Denial } from '../operation.ts';
+import { sameOperationKey } from './object.ts';
 
 /** Holds of one identity: so many at once, then one more every few seconds. */
 const BURST = 30;
@@ -15,6 +17,16 @@ export interface Asker {
   readonly identity: string;
   readonly operation: string;
   readonly maxPending: number;
+}
+
+export function askerOf(approval: Approval, maxPending: number): Asker {
+  const { session, connection, identity } = approval.spec.request;
+  return {
+    session,
+    identity: JSON.stringify([approval.metadata.namespace, connection, identity.issuer, identity.subject]),
+    operation: sameOperationKey(approval),
+    maxPending,
+  };
 }
 
 interface Bucket {
@@ -41,6 +53,11 @@ export class HoldLimits {
       this.#denialBefore(asker.operation, now) ?? this.#tooMany(asker) ?? this.#tooFast(asker, now);
     if (denial === null) this.#count(asker, 1);
     return denial;
+  }
+
+  /** Counts one that was asked for elsewhere, until `ended`. */
+  adopt(asker: Asker): void {
+    this.#count(asker, 1);
   }
 
   ended(asker: Asker): void {

@@ -11,7 +11,7 @@ import { sha256 } from './digest.ts';
 import { summarize } from './display.ts';
 import type { ApprovalRequest, VoidReason } from './gateway.ts';
 import type { Verdict } from './decision-file.ts';
-import { holdOf, whoIsNeeded, type Decider } from './judge.ts';
+import { givenHolds, holdOf, whoIsNeeded, type Decider } from './judge.ts';
 import { operationWarnings } from './suspicion.ts';
 
 /** Of text and parameters together: nobody reads more, and it is gone through while others wait. */
@@ -72,11 +72,31 @@ export function newApproval(name: string, uid: string, asked: ApprovalRequest, n
 
 /** Nobody has decided yet. */
 export function undecided(approval: Approval, now: number): Approval {
+  return awaiting(approval, 'AwaitingDecision', 'nobody has decided yet', now);
+}
+
+/** Some have approved, others are needed. */
+export function stillAwaiting(approval: Approval, now: number): Approval {
+  const who = (approval.spec.approvals ?? []).map(({ by }) => by.username).join(', ');
+  const message = `approved by ${who}; still needed: ${whoIsNeeded(approval)}`;
+  return awaiting(approval, 'AwaitingDecision', message, now);
+}
+
+/** Something in it was written past the operator's admission. */
+export function unproven(approval: Approval, now: number): Approval {
+  const message =
+    "it holds a decision or an approval that did not pass Sidewarden's admission: it does not count, and nothing can be decided any more";
+  return awaiting(approval, 'DecisionNotStamped', message, now);
+}
+
+function awaiting(approval: Approval, reason: ApprovalReason, message: string, now: number): Approval {
+  const given = givenHolds(approval);
+  const holds = new Set(approval.spec.request.requirements.map(holdOf));
   return withStatus(approval, {
     phase: 'Pending',
-    awaiting: [...new Set(approval.spec.request.requirements.map(holdOf))],
+    awaiting: [...holds].filter((hold) => !given.has(hold)),
     needed: neededBy(approval),
-    conditions: [condition('Decided', 'False', 'AwaitingDecision', 'nobody has decided yet', now)],
+    conditions: [condition('Decided', 'False', reason, message, now)],
   });
 }
 
@@ -86,7 +106,7 @@ const MAX_PLAN = 65_536;
 const MAX_LOCKS = 1_024;
 
 /** Evidence helps and binds nothing: what is too long is cut, and says so, rather than that nobody can be asked. */
-function fitting(evidence: Request['evidence']): Request['evidence'] {
+export function fitting(evidence: Request['evidence']): Request['evidence'] {
   const { plan, unavailable, locks } = evidence;
   return {
     ...evidence,
@@ -144,14 +164,8 @@ export interface Given {
 
 /** One of several people that are needed has approved. */
 export function partlyApproved(approval: Approval, given: Given): Approval {
-  const message = `approved by ${given.by.username}; still needed: ${given.awaiting.join(', ')}`;
   const approvals = [...(approval.spec.approvals ?? []), approvalOf(given)];
-  const changed = { ...approval, spec: { ...approval.spec, approvals } };
-  return withStatus(changed, {
-    awaiting: given.awaiting,
-    needed: neededBy(changed),
-    conditions: [condition('Decided', 'False', 'AwaitingDecision', message, given.at)],
-  });
+  return stillAwaiting({ ...approval, spec: { ...approval.spec, approvals } }, given.at);
 }
 
 const PHASES = { Approve: 'Approved', Deny: 'Denied', Modify: 'Modified' } as const;
