@@ -14,6 +14,8 @@ export interface ExpressionProblem extends Position {
   readonly message: string;
   /** What was probably meant. */
   readonly suggestion?: string;
+  /** It is understood, but may cost too much. */
+  readonly expensive?: true;
 }
 
 export interface PolicyProblem extends ExpressionProblem {

@@ -60,7 +60,7 @@ export function compileProgram(source: string): ProgramResult {
 
 function costProblem(cost: number): ExpressionProblem {
   const message = `too expensive: an estimated ${Math.ceil(cost)} steps, more than ${MAX_COST}; loop over fewer lists at once`;
-  return { ...START, message };
+  return { ...START, message, expensive: true };
 }
 
 function plan(parsed: ParseResult, root: Node): Program {
