@@ -28,9 +28,20 @@ export function seal(
   signer: RecordingSigner,
 ): { readonly payload: string; readonly bytes: Buffer } {
   const payload = jsonText(document);
-  const signature = Buffer.from(signer.sign(Buffer.from(CONTEXT + payload))).toString('base64url');
-  const second = jsonText({ algorithm: 'Ed25519', key: signer.keyId, signature });
-  return { payload, bytes: Buffer.from(`${payload}\n${second}\n`) };
+  return {
+    payload,
+    bytes: sealedBytes({ payload, keyId: signer.keyId, signature: signPayload(payload, signer) }),
+  };
+}
+
+/** Of a document's exact first line; base64url. */
+export function signPayload(payload: string, signer: RecordingSigner): string {
+  return Buffer.from(signer.sign(Buffer.from(CONTEXT + payload))).toString('base64url');
+}
+
+/** The two lines. */
+export function sealedBytes({ payload, keyId, signature }: Sealed): Buffer {
+  return Buffer.from(`${payload}\n${jsonText({ algorithm: 'Ed25519', key: keyId, signature })}\n`);
 }
 
 export function parseSealed(bytes: Uint8Array, name: string): Sealed {

@@ -66,7 +66,13 @@ export async function loadTrustedKey(path: string): Promise<TrustedKey> {
   return { keyId: keyIdOf(key), key };
 }
 
-function parsePrivateKey(pem: Buffer, path: string): KeyObject {
+/** The key of a signer whose signatures are to be checked. */
+export function trustedKeyOf({ keyId, publicKey }: RecordingSigner): TrustedKey {
+  return { keyId, key: publicKey };
+}
+
+/** `path` names it in errors. */
+export function parsePrivateKey(pem: Buffer, path: string): KeyObject {
   let key: KeyObject;
   try {
     key = createPrivateKey(pem);
