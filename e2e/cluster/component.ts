@@ -12,6 +12,8 @@ export interface ComponentOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Put before the command, e.g. `nsenter …` that forks once: signals go to its child. */
   readonly inside?: readonly string[];
+  /** Starts it again when it ends by itself, as an init system would. */
+  readonly keep?: boolean;
 }
 
 export interface Component {
@@ -41,7 +43,9 @@ export function startComponent(options: ComponentOptions): Component {
   ];
   let child: ChildProcess | undefined;
   let ended: Promise<unknown> = Promise.resolve();
+  let wanted = true;
   const start = () => {
+    wanted = true;
     if (isRunning(child)) throw new Error(`${options.name} runs already`);
     const log = openSync(options.log, 'a');
     const [command = '', ...args] = argv;
@@ -57,6 +61,12 @@ export function startComponent(options: ComponentOptions): Component {
     // A test that forgot to stop its cluster still ends; its components end with it.
     started.unref();
     child = started;
+    if (options.keep === true)
+      void ended.then(() => {
+        setTimeout(() => {
+          if (wanted && !isRunning(child)) start();
+        }, 300).unref();
+      });
   };
   start();
   return {
@@ -69,6 +79,7 @@ export function startComponent(options: ComponentOptions): Component {
     },
     logs: () => readFileSync(options.log, 'utf8').slice(-200_000),
     kill: async (signal = 'SIGKILL') => {
+      wanted = false;
       if (!isRunning(child)) return;
       const pid = programId(child, inside.length > 0);
       if (pid === undefined) child?.kill('SIGKILL');

@@ -8,13 +8,3 @@ export const versions = {
   versitygw: 'v1.8.0',
   helm: 'v3.22.0',
 } as const;
-
-/** Packages of Debian or Ubuntu, with a program by which to tell that one is there; `make packages` installs them. */
-export const clusterPackages: readonly { readonly program: string; readonly package: string }[] = [
-  { program: 'etcd', package: 'etcd-server' },
-  { program: 'containerd', package: 'containerd' },
-  { program: 'runc', package: 'runc' },
-  { program: '/usr/lib/cni/ptp', package: 'containernetworking-plugins' },
-  { program: 'iptables', package: 'iptables' },
-  { program: 'conntrack', package: 'conntrack' },
-];

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { clusterUnavailable } from './availability.ts';
+import { type Cluster, startCluster } from './cluster.ts';
+import { until } from './component.ts';
+import {
+  agentImage,
+  agentImageName,
+  postgresImage,
+  postgresImageName,
+  storeImage,
+  storeImageName,
+} from './images.ts';
+
+const unavailable = await clusterUnavailable();
+
+interface Container {
+  readonly name: string;
+  readonly image?: string;
+  readonly script?: string;
+  readonly [field: string]: unknown;
+}
+
+function container({ script, ...rest }: Container): Record<string, unknown> {
+  return {
+    image: agentImageName,
+    imagePullPolicy: 'Never',
+    ...(script === undefined ? {} : { command: ['bash', '-ec', script] }),
+    ...rest,
+  };
+}
+
+function pod(
+  name: string,
+  spec: { containers: Container[]; initContainers?: Container[]; volumes?: unknown[] },
+) {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'default', labels: { app: name } },
+    spec: {
+      restartPolicy: 'Never',
+      terminationGracePeriodSeconds: 1,
+      ...spec,
+      containers: spec.containers.map(container),
+      initContainers: (spec.initContainers ?? []).map(container),
+    },
+  };
+}
+
+suite('a cluster', { skip: unavailable ?? false }, () => {
+  let cluster: Cluster;
+  before(async () => {
+    cluster = await startCluster({ images: [await agentImage(), await postgresImage(), await storeImage()] });
+  });
+  after(() => cluster.stop());
+
+  const apply = (object: unknown) => cluster.apply(JSON.stringify(object));
+  const finished = async (name: string) => {
+    await cluster.kubectl([
+      'wait',
+      `pod/${name}`,
+      '--for=jsonpath={.status.phase}=Succeeded',
+      '--timeout=60s',
+    ]);
+    return cluster.kubectl(['logs', name]);
+  };
+
+  test('runs the real psql in the agent image, as any user', async () => {
+    const script = 'psql --version; id -u; curl --version | head -1; echo "$0" | sed s/b/B/';
+    await apply(pod('psql', { containers: [{ name: 'one', script, securityContext: { runAsUser: 1000 } }] }));
+    assert.match(await finished('psql'), /^psql \(PostgreSQL\) \d+.*\n1000\ncurl /);
+  });
+
+  test('completes a Job whose pod has a native sidecar', async () => {
+    const template = pod('job', {
+      initContainers: [
+        {
+          name: 'sidecar',
+          restartPolicy: 'Always',
+          script: 'trap "exit 0" TERM; while :; do sleep 0.1; done',
+        },
+      ],
+      containers: [{ name: 'one', script: 'echo done' }],
+    });
+    await apply({
+      apiVersion: 'batch/v1',
+      kind: 'Job',
+      metadata: { name: 'job', namespace: 'default' },
+      spec: { backoffLimit: 0, template: { metadata: { labels: { app: 'job' } }, spec: template.spec } },
+    });
+    await cluster.kubectl(['wait', 'job/job', '--for=condition=Complete', '--timeout=60s']);
+  });
+
+  test('gives a pod a token with an audience of its own', async () => {
+    const volume = {
+      name: 'token',
+      projected: {
+        sources: [{ serviceAccountToken: { audience: 'sidewarden', expirationSeconds: 600, path: 'token' } }],
+      },
+    };
+    const mount = [{ name: 'token', mountPath: '/token' }];
+    await apply(
+      pod('token', {
+        volumes: [volume],
+        containers: [{ name: 'one', script: 'cat /token/token', volumeMounts: mount }],
+      }),
+    );
+    const [, claims = ''] = (await finished('token')).split('.');
+    const read = JSON.parse(Buffer.from(claims, 'base64url').toString());
+    assert.deepEqual(read.aud, ['sidewarden']);
+    assert.equal(read['kubernetes.io'].pod.name, 'token');
+  });
+
+  test('lets a pod resolve and reach Services: a database, a store, the API', async () => {
+    const env = [{ name: 'POSTGRES_PASSWORD', value: 'secret' }];
+    const readinessProbe = { tcpSocket: { port: 5432 }, periodSeconds: 1 };
+    const keys = ['ROOT_ACCESS_KEY_ID', 'ROOT_SECRET_ACCESS_KEY'].map((name) => ({ name, value: 'secret' }));
+    await apply(
+      pod('postgres', { containers: [{ name: 'one', image: postgresImageName, env, readinessProbe }] }),
+    );
+    await apply(pod('store', { containers: [{ name: 'one', image: storeImageName, env: keys }] }));
+    await apply(service('postgres', 5432));
+    await apply(service('store', 7070));
+    await cluster.kubectl(['wait', 'pod/postgres', 'pod/store', '--for=condition=Ready', '--timeout=60s']);
+    const script = `
+      export PGPASSWORD=secret
+      until psql -h postgres.default.svc.cluster.local -U postgres -Atc 'select 6*7'; do sleep 0.2; done
+      curl -s -o /dev/null -w '%{http_code}\\n' http://store.default:7070/
+      curl -sk https://kubernetes.default.svc/version
+    `;
+    await apply(pod('client', { containers: [{ name: 'one', script }] }));
+    assert.match(await finished('client'), /^42\n403\n\{\n {2}"major": "1"/);
+  });
+
+  test('is reached by this machine, and reaches it', async () => {
+    const ip = await cluster.kubectl(['get', 'pod', 'store', '-o', 'jsonpath={.status.podIP}']);
+    assert.equal((await fetch(`http://${ip}:7070/`)).status, 403);
+    assert.match(
+      await cluster.kubectl(['exec', 'postgres', '--', 'postgres', '--version']),
+      /^postgres \(PostgreSQL\) 18/,
+    );
+  });
+
+  test('starts a killed container again', async () => {
+    const loop = pod('loop', { containers: [{ name: 'one', script: 'sleep 1000' }] });
+    await apply({ ...loop, spec: { ...loop.spec, restartPolicy: 'Always' } });
+    await cluster.kubectl(['wait', 'pod/loop', '--for=condition=Ready', '--timeout=60s']);
+    await cluster.containers.kill({ namespace: 'default', pod: 'loop', container: 'one' });
+    await until('it was restarted', async () => {
+      const path =
+        'jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}';
+      return (await cluster.kubectl(['get', 'pod', 'loop', '-o', path])) === '1 true' ? true : undefined;
+    });
+  });
+
+  test('outlives the loss of API server, kubelet and containerd', async () => {
+    for (const name of ['kube-apiserver', 'kubelet', 'containerd'] as const) await cluster.restart(name);
+    await apply(pod('later', { containers: [{ name: 'one', script: 'echo later' }] }));
+    assert.equal(await finished('later'), 'later\n');
+  });
+});
+
+function service(name: string, port: number): unknown {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, namespace: 'default' },
+    spec: { selector: { app: name }, ports: [{ port }] },
+  };
+}
