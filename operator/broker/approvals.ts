@@ -1,16 +1,56 @@
-/** What the broker needs of approvals; who is asked and what a decision means is theirs. */
+/** What the broker needs of approvals: who is asked, and what a decision means, is theirs. */
+import type { ProtectedConnection } from '../../crds/connection.ts';
+import type { ApprovalOutcome } from '../../sidecar/approval/gateway.ts';
 import type {
   ApprovalAnswer,
   ApprovalEnd,
   ApprovalMessage,
   BrokerEvent,
 } from '../../sidecar/broker/protocol.ts';
-import type { KubeObject } from '../kube/kube.ts';
+import type { Identity } from '../../sidecar/operation.ts';
+
+export interface SessionRef {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** A void one needs no telling. */
+type Told = Exclude<ApprovalOutcome, { readonly kind: 'void' }>;
 
 export interface RunApprovals {
-  /** `session` is the run's own; so is its identity. */
-  ask(session: KubeObject, message: ApprovalMessage): Promise<ApprovalAnswer>;
-  end(session: KubeObject, message: ApprovalEnd): Promise<void>;
-  /** Decisions on approvals of this pod's sessions, as events: those that there are soon, later ones at once. Returns how to stop. */
-  decisions(podUid: string, listener: (event: BrokerEvent) => void): () => void;
+  ask(
+    run: {
+      readonly identity: Identity;
+      readonly session: SessionRef;
+      readonly connection: ProtectedConnection;
+    },
+    message: ApprovalMessage,
+  ): Promise<ApprovalAnswer>;
+  /** Nothing happens for an approval of another session. */
+  end(run: { readonly session: SessionRef }, end: ApprovalEnd): Promise<void>;
+  /** Calls with each outcome once, those that are there already at first. Returns how to stop. */
+  outcomes(
+    run: { readonly session: SessionRef },
+    listener: (approval: string, outcome: Told) => void,
+  ): () => void;
+}
+
+export function decisionEvent(approval: string, outcome: Told): BrokerEvent {
+  return { kind: 'decision', approval, outcome: said(outcome) };
+}
+
+function said(outcome: Told): NonNullable<BrokerEvent['outcome']> {
+  switch (outcome.kind) {
+    case 'expired':
+      return { kind: 'expired', after: outcome.after };
+    case 'denied':
+      return { kind: 'denied', by: [outcome.by], at: outcome.at, reason: outcome.reason };
+    case 'approved':
+      return { kind: 'approved', by: [...outcome.by], at: outcome.at, reason: outcome.reason };
+    case 'modified': {
+      const { text, at, reason } = outcome;
+      return { kind: 'modified', text, by: [...outcome.by], at, reason };
+    }
+  }
 }

@@ -11,15 +11,17 @@ import {
   type UploadRequest,
 } from '../../sidecar/broker/protocol.ts';
 import type { Key, Kube, KubeObject } from '../kube/kube.ts';
+import { readConnection } from '../kube/read.ts';
 import type { Provisioner } from '../provision/provisioner.ts';
 import type { RecordingOwner, Recordings } from '../recordings/recordings.ts';
-import type { RunApprovals } from './approvals.ts';
+import type { RunApprovals, SessionRef } from './approvals.ts';
 import type { AssemblySources } from './assembly.ts';
 import { fileContent, parsedMessage, readMessage } from './body.ts';
 import { BrokerFailure } from './broker-failure.ts';
 import type { Caller } from './caller.ts';
 import { Changes, sessionOver } from './changes.ts';
 import { ConfigurationStream } from './configuration-stream.ts';
+import { Decisions } from './decisions.ts';
 import { EndedSessions } from './ended-sessions.ts';
 import { Hidden } from './hidden.ts';
 import { Materials } from './materials.ts';
@@ -47,6 +49,7 @@ export class Broker {
   readonly #parts: BrokerParts;
   readonly #changes: Changes;
   readonly #ended: EndedSessions;
+  readonly #decisions: Decisions;
   readonly #sessions: Sessions;
   readonly #reports: Reports;
   readonly #sources: AssemblySources;
@@ -56,11 +59,12 @@ export class Broker {
   #closing = false;
 
   constructor(parts: BrokerParts) {
-    const { kube, provisioner, log } = parts;
+    const { kube, provisioner, log, approvals } = parts;
     const policies = new PolicyBook(kube.stores.policies);
     this.#parts = parts;
     this.#changes = new Changes(kube.stores);
     this.#ended = new EndedSessions(kube.stores);
+    this.#decisions = new Decisions(kube.stores.sessions, approvals);
     this.#materials = new Materials(kube, (id) => this.#changes.connections(id.split('/', 1)[0] ?? ''));
     this.#sessions = new Sessions({ kube, provisioner, policies, ended: this.#ended });
     this.#reports = new Reports(kube, log);
@@ -74,7 +78,7 @@ export class Broker {
 
   /** `gone`: aborted when the client is. */
   async configuration(caller: Caller, response: ServerResponse, gone: AbortSignal): Promise<void> {
-    const { kube, approvals } = this.#parts;
+    const { kube } = this.#parts;
     const run = await runOf(kube, caller, 'cached');
     if (run.ended) throw new BrokerFailure('ended', 'the run has ended');
     if (this.#closing) throw new BrokerFailure('unavailable', 'this replica is about to end');
@@ -87,7 +91,7 @@ export class Broker {
       current: () => current(kube, caller),
       sources: this.#sources,
       subscribe: (listener) => this.#changes.subscribe(run, listener),
-      decisions: (listener) => approvals.decisions(uid, listener),
+      decisions: (listener) => this.#decisions.listen(uid, listener),
       refused: (of, connection, message) => this.#refused(of, connection, message),
     });
     const streams = this.#streams.get(uid) ?? [];
@@ -101,6 +105,11 @@ export class Broker {
     gone.addEventListener('abort', forget, { once: true });
     if (streams.length > STREAMS_A_POD) streams[0]?.end();
     await stream.start();
+  }
+
+  /** Sidecars that listen. */
+  get streams(): number {
+    return [...this.#streams.values()].reduce((sum, { length }) => sum + length, 0);
   }
 
   async openSession(caller: Caller, request: IncomingMessage): Promise<Hidden<object>> {
@@ -127,13 +136,21 @@ export class Broker {
     const message = await readMessage(request, parseApprovalMessage);
     const { run, session } = await this.#owned(caller, message.connection);
     if (run.ended || sessionOver(session)) throw new BrokerFailure('ended', 'the session is over');
-    return this.#parts.approvals.ask(session, message);
+    const { namespace, name } = keyOf(message.connection);
+    const object = this.#parts.kube.stores.connections.get(namespace, name);
+    const connection = object === undefined ? undefined : readConnection(object);
+    if (connection?.kind !== 'parsed')
+      throw new BrokerFailure('unavailable', `ProtectedConnection ${message.connection} cannot be read`);
+    return this.#parts.approvals.ask(
+      { identity: run.identity, session: refOf(session), connection: connection.value },
+      message,
+    );
   }
 
   async endApproval(caller: Caller, request: IncomingMessage): Promise<object> {
     const message = await readMessage(request, parseApprovalEnd);
     const { session } = await this.#owned(caller, message.connection);
-    await this.#parts.approvals.end(session, message);
+    await this.#parts.approvals.end({ session: refOf(session) }, message);
     return {};
   }
 
@@ -162,6 +179,7 @@ export class Broker {
     for (const streams of [...this.#streams.values()]) for (const stream of [...streams]) stream.end();
     this.#changes.close();
     this.#ended.close();
+    this.#decisions.close();
     this.#materials.close();
     await this.#reports.close();
   }
@@ -193,6 +211,10 @@ export class Broker {
     if (asked && object !== undefined)
       kube.event(object, 'Warning', 'ConnectionRefused', `pod ${run.identity.pod}: ${message}`);
   }
+}
+
+function refOf({ metadata: { namespace, name, uid } }: KubeObject): SessionRef {
+  return { namespace, name, uid };
 }
 
 /** Undefined when the pod is gone, or is another one by now. */

@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { BrokerError } from '../../sidecar/broker/protocol.ts';
 import { KubeError } from '../kube/kube.ts';
 import type { Certificates } from '../admission/certificate-source.ts';
 import { Broker, type BrokerParts } from './broker.ts';
@@ -20,11 +21,13 @@ export interface BrokerOptions extends BrokerParts {
   readonly address?: string;
   readonly certificates: Certificates;
   /** Called once for each answer, for metrics; milliseconds. Of a stream, until it began. */
-  readonly observe?: (route: string, status: number, duration: number) => void;
+  readonly observe?: (route: string, code: 'ok' | BrokerError['code'], duration: number) => void;
 }
 
 export interface BrokerServer {
   readonly port: number;
+  /** Sidecars that listen to this replica. */
+  readonly streams: () => number;
   /** Ends the streams, so that sidecars go to another replica, lets requests that are there be answered, and ends all connections. */
   close(): Promise<void>;
 }
@@ -80,6 +83,7 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerServer>
   const { port } = server.address() as AddressInfo;
   return {
     port,
+    streams: () => broker.streams,
     close: async () => {
       stopWatching();
       const closed = close(server);
@@ -131,16 +135,15 @@ class Front {
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const began = performance.now();
     const route = `${request.method ?? ''} ${request.url ?? ''}`;
-    const known = route === STREAM || Object.hasOwn(ROUTES, route);
+    const known = route === STREAM || Object.hasOwn(ROUTES, route) ? route : 'unknown';
     const gone = new AbortController();
     response.on('error', () => undefined);
     response.on('close', () => gone.abort());
-    try {
-      await this.#answer(route, request, response, gone.signal);
-    } catch (error) {
-      this.#fail(known ? route : 'unknown', request, response, error);
-    }
-    this.#options.observe?.(known ? route : 'unknown', response.statusCode, performance.now() - began);
+    const code = await this.#answer(route, request, response, gone.signal).then(
+      () => 'ok' as const,
+      (error: unknown) => this.#fail(known, request, response, error),
+    );
+    this.#options.observe?.(known, code, performance.now() - began);
   }
 
   async #answer(
@@ -162,14 +165,22 @@ class Front {
     send(response, 200, answer instanceof Hidden ? answer.reveal() : answer);
   }
 
-  #fail(route: string, request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  #fail(
+    route: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    error: unknown,
+  ): BrokerError['code'] {
     const failure = failureOf(error);
     if (failure.code === 'unavailable' && !(error instanceof BrokerFailure))
       this.#options.log.warn({ route, message: messageOf(error) }, 'the broker could not answer');
-    if (response.headersSent) return void response.destroy();
-    // Nothing that was not read is read as another request.
-    if (!request.complete) response.setHeader('connection', 'close');
-    send(response, STATUS[failure.code], { code: failure.code, message: failure.message.slice(0, 4096) });
+    if (response.headersSent) response.destroy();
+    else {
+      // Nothing that was not read is read as another request.
+      if (!request.complete) response.setHeader('connection', 'close');
+      send(response, STATUS[failure.code], { code: failure.code, message: failure.message.slice(0, 4096) });
+    }
+    return failure.code;
   }
 }
 
