@@ -20,7 +20,7 @@ async function modified(path: string): Promise<number> {
 
 async function newestSource(): Promise<number> {
   const files = [join(root, 'build.ts'), join(root, 'package-lock.json')];
-  for (const room of ['cli', 'crds', 'sidecar']) {
+  for (const room of ['cli', 'crds', 'operator', 'sidecar']) {
     const entries = await readdir(join(root, room), { recursive: true });
     files.push(
       ...entries.filter((name) => /(?<!\.test)\.ts$/.test(name)).map((name) => join(root, room, name)),

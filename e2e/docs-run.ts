@@ -1,7 +1,7 @@
 /** Runs a page's blocks one after the other, as somebody who follows it would: one folder, one shell's environment. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { bundlePath, ensureBundle, root } from './bundle.ts';
@@ -15,13 +15,7 @@ export interface Guest {
 
 /** `database` is the port of the PostgreSQL that stands for the reader's own on 5432. */
 export async function newGuest(database: number): Promise<Guest> {
-  await ensureBundle();
-  const folder = await mkdtemp(join(tmpdir(), 'sidewarden-docs-'));
-  const bin = join(folder, '.bin');
-  await mkdir(bin);
-  const program = `#!/bin/sh\nexec '${process.execPath}' '${bundlePath}' "$@"\n`;
-  await writeFile(join(bin, 'sidewarden'), program);
-  await chmod(join(bin, 'sidewarden'), 0o755);
+  const { folder, bin } = await newFolder();
   const ports = new Map([
     ['5432', String(database)],
     ['15432', String(await freePort())],
@@ -31,7 +25,30 @@ export async function newGuest(database: number): Promise<Guest> {
     const path = join(folder, 'examples', 'orders', name);
     await writeFile(path, withPorts(await readFile(path, 'utf8'), ports));
   }
-  return new PageGuest(folder, bin, ports);
+  return new PageGuest(folder, bin, { ports });
+}
+
+/** One who works on a cluster: `environment` leads kubectl there, `path` has kubectl and helm. Pages go on from one another. */
+export async function newClusterGuest(
+  environment: Readonly<Record<string, string>>,
+  path: readonly string[],
+): Promise<Guest> {
+  const { folder, bin } = await newFolder();
+  await symlink(join(root, 'charts'), join(folder, 'charts'));
+  return new PageGuest(folder, [bin, ...path].join(delimiter), { environment, limit: 300_000 });
+}
+
+async function newFolder(): Promise<{ readonly folder: string; readonly bin: string }> {
+  await ensureBundle();
+  const folder = await mkdtemp(join(tmpdir(), 'sidewarden-docs-'));
+  const bin = join(folder, '.bin');
+  await mkdir(bin);
+  for (const name of ['sidewarden', 'kubectl-sidewarden']) {
+    const program = `#!/bin/sh\nexec '${process.execPath}' '${join(dirname(bundlePath), name)}.mjs' "$@"\n`;
+    await writeFile(join(bin, name), program);
+    await chmod(join(bin, name), 0o755);
+  }
+  return { folder, bin };
 }
 
 function withPorts(text: string, ports: ReadonlyMap<string, string>): string {
@@ -44,23 +61,30 @@ interface Started {
   readonly printed: () => string;
 }
 
+interface GuestOptions {
+  readonly ports?: ReadonlyMap<string, string>;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Milliseconds that a block of commands may take. */
+  readonly limit?: number;
+}
+
 class PageGuest implements Guest {
   readonly #folder: string;
-  readonly #bin: string;
-  readonly #ports: ReadonlyMap<string, string>;
+  readonly #path: string;
+  readonly #options: GuestOptions;
   readonly #background: Started[] = [];
   #printed: () => string = () => '';
   /** What the reader copies from a NOTICE in place of NAME. */
   #approval = 'NAME';
 
-  constructor(folder: string, bin: string, ports: ReadonlyMap<string, string>) {
+  constructor(folder: string, path: string, options: GuestOptions) {
     this.#folder = folder;
-    this.#bin = bin;
-    this.#ports = ports;
+    this.#path = path;
+    this.#options = options;
   }
 
   async run(block: Exclude<Block, { kind: 'not-run' }>): Promise<void> {
-    const text = withPorts(block.text, this.#ports).replaceAll('NAME', this.#approval);
+    const text = this.#adapted(block.text);
     switch (block.kind) {
       case 'file': {
         const path = join(this.#folder, block.path);
@@ -89,19 +113,25 @@ class PageGuest implements Guest {
     }
   }
 
+  #adapted(text: string): string {
+    const { ports } = this.#options;
+    return ports === undefined ? text : withPorts(text, ports).replaceAll('NAME', this.#approval);
+  }
+
   #start(text: string): Started {
     const child = spawn('bash', ['-e', '-u', '-o', 'pipefail', '-c', text], {
       cwd: this.#folder,
       env: {
         ...process.env,
-        PATH: [this.#bin, process.env['PATH'] ?? ''].join(delimiter),
+        ...this.#options.environment,
+        PATH: [this.#path, process.env['PATH'] ?? ''].join(delimiter),
         USER: userInfo().username,
         LC_ALL: 'C.UTF-8',
         PGCONNECT_TIMEOUT: '10',
       },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
-      timeout: 60_000,
+      timeout: this.#options.limit ?? 60_000,
     });
     let printed = '';
     for (const stream of [child.stdout, child.stderr])
