@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
-import { link, mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rmdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RecordingError } from './recording-error.ts';
 import { isSessionId } from './session-id.ts';
@@ -75,6 +75,11 @@ export class DirectoryStore implements RecordingStore {
 
   async remove(session: string, name: string): Promise<void> {
     await guarded(`cannot remove ${name}`, () => unlink(join(this.#folder(session), safe(name))));
+  }
+
+  /** Removes the folder of a session that has nothing in it any more. */
+  async removeEmpty(session: string): Promise<void> {
+    await guarded('cannot remove the folder', () => rmdir(this.#folder(session)));
   }
 
   async #open(session: string, name: string): Promise<FileHandle | undefined> {

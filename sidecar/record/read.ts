@@ -39,9 +39,9 @@ export async function summarize(store: RecordingStore, session: string): Promise
   };
 }
 
-/** Exact lines in order; a torn last one is left out. */
-export async function* readLines(store: RecordingStore, session: string): AsyncGenerator<string> {
-  for (let segment = 1; ; segment++) {
+/** Exact lines in order, from the first of a segment on; a torn last one is left out. */
+export async function* readLines(store: RecordingStore, session: string, from = 1): AsyncGenerator<string> {
+  for (let segment = from; ; segment++) {
     const content = await segmentContent(store, session, segment);
     if (content === undefined) return;
     for await (const line of linesOf(content)) if (line.whole) yield line.bytes.toString();

@@ -37,7 +37,7 @@ export interface SessionRecorder {
   readonly durability: Durability;
   /**
    * True for good after a write failed, the backlog grew over its cap, or the recording was closed: every later
-   * operation is to be refused.
+   * operation is to be refused. True in a strict session also as long as its store is full.
    */
   readonly failed: boolean;
   /** Never throws; after a failure it does nothing. */
@@ -144,6 +144,10 @@ class Recorder implements SessionRecorder {
   }
 
   get failed(): boolean {
+    return this.#ended || (this.durability === 'strict' && this.#store.full === true);
+  }
+
+  get #ended(): boolean {
     return this.#failure !== undefined || this.#closing !== undefined;
   }
 
@@ -152,7 +156,7 @@ class Recorder implements SessionRecorder {
   }
 
   append(event: RecordingEvent): void {
-    if (this.failed) return;
+    if (this.#ended) return;
     this.#take(event);
     this.#tally.add(event);
   }

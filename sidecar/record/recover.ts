@@ -24,16 +24,17 @@ import {
   MAX_SEGMENT,
   once,
   sealSegment,
+  sentName,
   storedName,
   Tags,
   type SegmentContent,
   type SegmentEntry,
 } from './segment.ts';
-import { count, record } from './shape.ts';
-import type { RecordingSigner } from './signer.ts';
+import { trustedKeyOf, type RecordingSigner } from './signer.ts';
 import { readWhole, type RecordingStore } from './store.ts';
 import { Tally } from './tally.ts';
-import { verifyRecording } from './verify.ts';
+import { readSent, tallyLines } from './sent.ts';
+import { SENT_SEGMENTS_ACCEPTED, verifyRecording } from './verify.ts';
 
 export type Recovery =
   | { readonly kind: 'sealed'; readonly session: string; readonly events: number; readonly tornBytes: number }
@@ -66,7 +67,7 @@ async function recoverSession(
 ): Promise<Recovery> {
   try {
     // What is signed here was checked first: nobody gets a signature for what they wrote into the folder.
-    const found = await verifyRecording(store, session, { keyId: signer.keyId, key: signer.publicKey });
+    const found = await verifyRecording(store, session, trustedKeyOf(signer), SENT_SEGMENTS_ACCEPTED);
     if (found.kind === 'tampered') return { kind: 'left', session, reason: `${found.file}: ${found.reason}` };
     return await new Recoverer(store, session, names, signer).run();
   } catch (error) {
@@ -84,6 +85,8 @@ class Recoverer {
   #next = 1;
   #digest = '';
   #tornBytes = 0;
+  /** Segments that lie in the object store and no longer here: the first ones. */
+  #sent = 0;
   #sealedLateFrom = 0;
 
   constructor(store: RecordingStore, session: string, names: ReadonlySet<string>, signer: RecordingSigner) {
@@ -117,7 +120,9 @@ class Recoverer {
     const payload = await this.#payload(headName(segment));
     if (payload !== undefined) {
       const head = readHead(parseJson(payload, headName(segment)), '');
-      if (!stored) throw new RecordingError('format', `${head.file} is missing`);
+      const sent = this.#names.has(sentName(segment));
+      if (!stored && !sent) throw new RecordingError('format', `${head.file} is missing`);
+      if (!stored) this.#sent = segment;
       if (live) await this.#store.remove(this.#session, liveName(segment));
       this.#entries.push(entryOf(head, payload));
       this.#next = head.last + 1;
@@ -198,15 +203,9 @@ class Recoverer {
 
   async #tally(): Promise<Tally> {
     const tally = new Tally();
-    for await (const line of readLines(this.#store, this.#session)) {
-      const fields = record(parseJson(line, 'the event'), 'the event');
-      if (fields['kind'] === 'decision') {
-        const kind = record(fields['decision'], 'decision')['kind'];
-        if (kind === 'allow' || kind === 'deny' || kind === 'hold' || kind === 'refuse') tally.decided(kind);
-      } else if (fields['kind'] === 'complete') {
-        tally.returned(count(fields['rows'], 'rows'));
-      }
-    }
+    for (let segment = 1; segment <= this.#sent; segment++)
+      tally.join(await readSent(this.#store, this.#session, segment));
+    await tallyLines(readLines(this.#store, this.#session, this.#sent + 1), tally);
     return tally;
   }
 }

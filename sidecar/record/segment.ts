@@ -36,6 +36,11 @@ export function headName(segment: number): string {
   return `${segmentName(segment)}.head.json`;
 }
 
+/** Of a segment that lies in the object store and here no more: what was counted in it. */
+export function sentName(segment: number): string {
+  return `${segmentName(segment)}.sent.json`;
+}
+
 export class OpenSegment {
   readonly #live: LiveSegment;
   readonly #segment: number;

@@ -11,6 +11,8 @@ export interface LiveSegment {
 
 /** Names are plain file names; sessions are ids from `newSessionId()`. Failures are `RecordingError`s. */
 export interface RecordingStore {
+  /** True while there is little room: strict sessions refuse operations until there is more. Never, when absent. */
+  readonly full?: boolean;
   /** Ids of all sessions, oldest first. */
   sessions(): Promise<readonly string[]>;
   /** Names of what a session has, sorted. */

@@ -20,6 +20,19 @@ export class Tally {
     this.#rows += rows;
   }
 
+  /** Of a part that was counted before. */
+  join({ operations, allow, deny, hold, refuse, rows }: SessionCounts): void {
+    this.#operations += operations;
+    this.#rows += rows;
+    for (const [kind, more] of [
+      ['allow', allow],
+      ['deny', deny],
+      ['hold', hold],
+      ['refuse', refuse],
+    ] as const)
+      this.#decisions[kind] += more;
+  }
+
   counts(): SessionCounts {
     return { operations: this.#operations, ...this.#decisions, rows: this.#rows };
   }
