@@ -129,7 +129,7 @@ function mutating(place: WebhookPlace) {
       },
       {
         ...webhook(place, 'stamp', '/stamp'),
-        rules: [ours(['CREATE', 'UPDATE'], ['approvals', 'approvals/status'])],
+        rules: [ours(['UPDATE'], ['approvals'])],
         reinvocationPolicy: 'IfNeeded',
       },
     ],
@@ -184,7 +184,8 @@ function validating(place: WebhookPlace) {
         ...webhook(place, 'validate', '/validate'),
         rules: [
           ours(['CREATE', 'UPDATE'], ['protectedconnections', 'accesspolicies']),
-          ours(['CREATE', 'UPDATE'], ['approvals', 'approvals/status', 'sessions', 'sessions/status']),
+          ours(['CREATE', 'UPDATE', 'DELETE'], ['approvals', 'sessions']),
+          ours(['UPDATE'], ['approvals/status', 'sessions/status']),
         ],
       },
     ],

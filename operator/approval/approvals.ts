@@ -1,4 +1,5 @@
 /** Approvals of runs, for the broker: asked for, ended, and their outcomes pushed the moment the cache shows a decision. */
+import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Approval } from '../../crds/approval.ts';
 import type { VoidReason } from '../../sidecar/approval/gateway.ts';
@@ -70,14 +71,14 @@ class ClusterApprovals implements Approvals {
   }
 
   async ask(run: ApprovalRun, message: ApprovalMessage): Promise<ApprovalAnswer> {
-    const again = this.#sameAsked(run.session, message);
+    const again = this.#askedBefore(run, message);
     if (again !== undefined) return pending(again);
     const requested = requestedApproval(run, message, this.#kube.stores.policies, this.#clock());
     if (requested.kind === 'refused') return refused(requested.denial);
     const asker = askerOf(requested.approval, run.connection.spec.limits.maxPendingApprovals);
     const denial = this.#holds.begin(asker);
     if (denial !== null) return refused(denial);
-    return this.#make(requested.approval, run.session, asker);
+    return this.#make(requested.approval, { run, message, asker });
   }
 
   async end({ session }: Pick<ApprovalRun, 'session'>, { name, how }: ApprovalEnd): Promise<void> {
@@ -116,49 +117,62 @@ class ClusterApprovals implements Approvals {
     this.#subscriptions.clear();
   }
 
-  /** A sidecar that has lost the answer asks again. Only one that nobody has decided: what was approved once must not run twice. */
-  #sameAsked(session: SessionRef, message: ApprovalMessage): Approval | undefined {
-    for (const object of this.#kube.stores.approvals.list(session.namespace)) {
-      const approval = this.#parsed(object);
-      if (approval === undefined || sessionOf(approval)?.uid !== session.uid) continue;
-      const { request, decision } = approval.spec;
-      if (request.recording !== message.recording || request.digest !== message.digest) continue;
-      const phase = approval.status?.phase ?? 'Pending';
-      const open = this.#clock() < Date.parse(request.expiresAt);
-      if (decision === undefined && phase === 'Pending' && open) return approval;
+  /** A sidecar that has lost the answer asks again, with the same key. */
+  #askedBefore({ session, connection }: ApprovalRun, message: ApprovalMessage): Approval | undefined {
+    if (message.key === undefined) return undefined;
+    for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt += 1) {
+      const name = nameOf(connection.metadata.name, session, message.key, attempt);
+      const object = this.#kube.stores.approvals.get(session.namespace, name);
+      const approval = object === undefined ? undefined : this.#parsed(object);
+      if (approval === undefined) return undefined;
+      if (isSame(approval, session, message)) return approval;
     }
     return undefined;
   }
 
-  async #make(approval: Approval, session: SessionRef, asker: Asker): Promise<ApprovalAnswer> {
-    let why = 'no name is free';
+  async #make(approval: Approval, asked: Asked): Promise<ApprovalAnswer> {
+    const { run, asker } = asked;
+    let made: Made;
     try {
-      for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt += 1) {
-        const made = await this.#kube.create(APPROVALS, objectOf(approval, session));
-        if (made.kind === 'written') {
-          const { uid, name } = made.object.metadata;
-          this.#holds.made(uid, asker);
-          const { expiresAt } = approval.spec.request;
-          this.#log.info({ approval: name, session: session.name, expiresAt }, 'approval asked for');
-          return { kind: 'pending', name, expiresAt };
-        }
-        if (made.kind !== 'conflict') {
-          why = made.kind === 'rejected' ? made.message : 'its namespace is gone';
-          break;
-        }
-      }
+      made = await this.#create(approval, asked);
     } catch (error) {
       if (!(error instanceof KubeError)) throw error;
-      why = error.message;
+      made = { kind: 'failed', why: error.message };
     }
-    this.#holds.failed(asker);
-    this.#log.warn({ session: session.name, why }, 'an approval could not be made');
-    return refused({
-      code: 'internal',
-      message: 'the approval could not be stored',
-      detail: 'Nothing goes forward that nobody can be asked about.',
-      hint: 'Try again; tell the platform team when it lasts.',
-    });
+    switch (made.kind) {
+      case 'made': {
+        this.#holds.made(made.approval.uid, asker);
+        const { expiresAt } = approval.spec.request;
+        this.#log.info(
+          { approval: made.approval.name, session: run.session.name, expiresAt },
+          'approval asked for',
+        );
+        return { kind: 'pending', name: made.approval.name, expiresAt };
+      }
+      case 'there':
+        this.#holds.failed(asker);
+        return pending(made.approval);
+      case 'failed':
+        this.#holds.failed(asker);
+        this.#log.warn({ session: run.session.name, why: made.why }, 'an approval could not be made');
+        return refused(NOT_STORED);
+    }
+  }
+
+  async #create(approval: Approval, { run, message }: Asked): Promise<Made> {
+    const { session, connection } = run;
+    for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt += 1) {
+      const name = nameOf(connection.metadata.name, session, message.key, attempt);
+      const made = await this.#kube.create(APPROVALS, objectOf(name, approval, session));
+      if (made.kind === 'written') return { kind: 'made', approval: made.object.metadata };
+      if (made.kind === 'rejected') return { kind: 'failed', why: made.message };
+      if (made.kind === 'not-found') return { kind: 'failed', why: 'its namespace is gone' };
+      const object = await this.#kube.get(APPROVALS, session.namespace, name);
+      const other = object === undefined ? undefined : this.#parsed(object);
+      if (other !== undefined && message.key !== undefined && isSame(other, session, message))
+        return { kind: 'there', approval: other };
+    }
+    return { kind: 'failed', why: 'no name is free' };
   }
 
   #writeEnd(approval: Approval, how: ApprovalEnd['how']) {
@@ -211,11 +225,48 @@ class ClusterApprovals implements Approvals {
   }
 }
 
+interface Asked {
+  readonly run: ApprovalRun;
+  readonly message: ApprovalMessage;
+  readonly asker: Asker;
+}
+
+type Made =
+  | { readonly kind: 'made'; readonly approval: { readonly name: string; readonly uid: string } }
+  /** Made by an earlier request with the same key. */
+  | { readonly kind: 'there'; readonly approval: Approval }
+  | { readonly kind: 'failed'; readonly why: string };
+
+const NOT_STORED = {
+  code: 'internal',
+  message: 'the approval could not be stored',
+  detail: 'Nothing goes forward that nobody can be asked about.',
+  hint: 'Try again; tell the platform team when it lasts.',
+} as const;
+
+/** Of a request with a key always the same. */
+function nameOf(connection: string, session: SessionRef, key: string | undefined, attempt: number): string {
+  if (key === undefined) return newApprovalName(connection);
+  const bits = createHash('sha256')
+    .update(JSON.stringify([session.uid, key, attempt]))
+    .digest();
+  return newApprovalName(connection, bits);
+}
+
+function isSame(approval: Approval, session: SessionRef, { recording, digest }: ApprovalMessage): boolean {
+  const { request } = approval.spec;
+  return (
+    sessionOf(approval)?.uid === session.uid && request.recording === recording && request.digest === digest
+  );
+}
+
 /** As it is sent to the API server. */
-function objectOf({ apiVersion, kind, metadata, spec }: Approval, session: SessionRef): unknown {
-  const { namespace } = metadata;
-  const name = newApprovalName(spec.request.connection);
-  const owned = { name, namespace, ownerReferences: [ownerReference(session)] };
+function objectOf(
+  name: string,
+  { apiVersion, kind, metadata, spec }: Approval,
+  session: SessionRef,
+): unknown {
+  const owned = { name, namespace: metadata.namespace, ownerReferences: [ownerReference(session)] };
   return { apiVersion, kind, metadata: owned, spec: { request: spec.request } };
 }
 

@@ -1,16 +1,16 @@
 /** Names of approvals: short enough to say, safe in a path, and found again by their beginning. */
-import { randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 
 /** Crockford's base32, in lower case: no two letters that are taken for each other. */
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const RANDOM_LETTERS = 6;
 const NAME = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
 
-/** `orders-db-7f3k2m`: the connection and 30 random bits; the maker checks that it is not taken. */
-export function newApprovalName(connection: string): string {
-  let random = '';
-  for (let count = 0; count < RANDOM_LETTERS; count += 1)
-    random += ALPHABET.charAt(randomInt(ALPHABET.length));
+/** `orders-db-7f3k2m`: the connection and 30 bits, random ones unless others are given; the maker checks that it is not taken. */
+export function newApprovalName(connection: string, bits: Uint8Array = randomBytes(RANDOM_LETTERS)): string {
+  const random = Array.from(bits.subarray(0, RANDOM_LETTERS), (byte) =>
+    ALPHABET.charAt(byte % ALPHABET.length),
+  ).join('');
   const prefix = connection
     .toLowerCase()
     .replaceAll(/[^a-z0-9-]+/g, '-')
