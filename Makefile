@@ -2,13 +2,18 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 SHELL := /bin/bash
 
-.PHONY: demo test check format lint types rooms unused generated build bench fuzz packages clean
+.PHONY: demo test cluster check format lint types rooms unused generated build bench fuzz packages clean
 
 demo: build
 	@node dist/sidewarden.mjs demo $(ARGS)
 
 test: build packages
+	@node e2e/cluster/prepare.ts
 	@node e2e/test.ts $(ARGS)
+
+# A Kubernetes of one node to try things in by hand, until Ctrl-C.
+cluster: build packages
+	@node e2e/cluster/main.ts
 
 check: format lint types rooms unused generated
 

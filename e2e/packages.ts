@@ -5,6 +5,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { clusterPackages, isInstalled } from './cluster/packages.ts';
 
 const WANTED: readonly { readonly program: string; readonly package: string }[] = [
   { program: 'psql', package: 'postgresql-client' },
@@ -19,7 +20,10 @@ function onPath(program: string): boolean {
   return folders.some((version) => existsSync(`/usr/lib/postgresql/${version}/bin/${program}`));
 }
 
-const missing = WANTED.filter(({ program }) => !onPath(program));
+const missing = [
+  ...WANTED.filter(({ program }) => !onPath(program)),
+  ...clusterPackages.filter((each) => !isInstalled(each)),
+];
 if (missing.length > 0) {
   const packages = [...new Set(missing.map((each) => each.package))];
   if (userInfo().uid !== 0 || !onPath('apt-get')) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { clusterUnavailable } from './availability.ts';
-import { type Cluster, startCluster } from './cluster.ts';
+import { type OwnCluster, startCluster } from './cluster.ts';
 import { until } from './component.ts';
 import {
   agentImage,
@@ -49,7 +49,7 @@ function pod(
 }
 
 suite('a cluster', { skip: unavailable ?? false }, () => {
-  let cluster: Cluster;
+  let cluster: OwnCluster;
   before(async () => {
     cluster = await startCluster({ images: [await agentImage(), await postgresImage(), await storeImage()] });
   });

@@ -32,24 +32,30 @@ export interface ClusterOptions {
   readonly flags?: readonly string[];
 }
 
+/** What any cluster can do, also one that the user named. */
 export interface Cluster extends Access {
+  /** For what belongs to this cluster; goes away with it. */
   readonly folder: string;
-  readonly node: Node;
-  readonly containers: Containers;
   /** Puts an image together and imports it. */
   addImage(image: Image): Promise<void>;
+  /** Ends every process of a cluster that the suite started; removes the folder. */
+  stop(): Promise<void>;
+}
+
+/** One that the suite started, with what only such a one lets tests do. */
+export interface OwnCluster extends Cluster {
+  readonly node: Node;
+  readonly containers: Containers;
   /** SIGKILL unless another signal is named; returns when the process is gone. Pods outlive kubelet and containerd. */
   kill(name: ClusterComponent, signal?: NodeJS.Signals): Promise<void>;
   /** Starts a killed component; returns when the API server or containerd serves again, where it was one of these. */
   start(name: ClusterComponent): Promise<void>;
   restart(name: ClusterComponent): Promise<void>;
   logs(name: ClusterComponent): string;
-  /** Ends every process of the cluster and removes its folder. */
-  stop(): Promise<void>;
 }
 
 /** Throws with the logs when it does not get ready. */
-export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+export async function startCluster(options: ClusterOptions = {}): Promise<OwnCluster> {
   const folder = await makeStateFolder('sidewarden-cluster');
   const parts: Parts = { folder, node: undefined, components: [] };
   try {
@@ -66,7 +72,7 @@ interface Parts {
   readonly components: Component[];
 }
 
-async function startIn(parts: Parts, options: ClusterOptions): Promise<Cluster> {
+async function startIn(parts: Parts, options: ClusterOptions): Promise<OwnCluster> {
   const { folder, components } = parts;
   const node = await startNode(folder);
   parts.node = node;
@@ -205,7 +211,7 @@ function handles({
   components,
   server,
   containers,
-}: Handled): Pick<Cluster, 'kill' | 'start' | 'restart' | 'logs'> {
+}: Handled): Pick<OwnCluster, 'kill' | 'start' | 'restart' | 'logs'> {
   const find = (name: ClusterComponent) => {
     const component = components.find((each) => each.name === name);
     if (!component) throw new Error(`there is no ${name}`);

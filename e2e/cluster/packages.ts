@@ -3,8 +3,13 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { toolEnvironment } from './binaries.ts';
 
-/** Each with a program by which to tell that it is there. */
-export const clusterPackages: readonly { readonly program: string; readonly package: string }[] = [
+interface Package {
+  /** By which to tell that it is there. */
+  readonly program: string;
+  readonly package: string;
+}
+
+export const clusterPackages: readonly Package[] = [
   { program: 'etcd', package: 'etcd-server' },
   { program: 'containerd', package: 'containerd' },
   { program: 'runc', package: 'runc' },
@@ -16,9 +21,11 @@ export const clusterPackages: readonly { readonly program: string; readonly pack
   { program: 'curl', package: 'curl' },
 ];
 
-export function missingPackages(): string[] {
+export function isInstalled({ program }: Package): boolean {
   const folders = toolEnvironment.PATH.split(delimiter);
-  return clusterPackages
-    .filter(({ program }) => ![program, ...folders.map((folder) => join(folder, program))].some(existsSync))
-    .map((each) => each.package);
+  return [program, ...folders.map((folder) => join(folder, program))].some((file) => existsSync(file));
+}
+
+export function missingPackages(): string[] {
+  return clusterPackages.filter((each) => !isInstalled(each)).map((each) => each.package);
 }
