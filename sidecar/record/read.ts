@@ -44,8 +44,22 @@ export async function* readLines(store: RecordingStore, session: string, from = 
   for (let segment = from; ; segment++) {
     const content = await segmentContent(store, session, segment);
     if (content === undefined) return;
-    for await (const line of linesOf(content)) if (line.whole) yield line.bytes.toString();
+    yield* wholeLines(content);
   }
+}
+
+/** Exact lines of one segment; none when it is not there. */
+export async function* readSegmentLines(
+  store: RecordingStore,
+  session: string,
+  segment: number,
+): AsyncGenerator<string> {
+  const content = await segmentContent(store, session, segment);
+  if (content !== undefined) yield* wholeLines(content);
+}
+
+async function* wholeLines(content: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  for await (const line of linesOf(content)) if (line.whole) yield line.bytes.toString();
 }
 
 /** Events in order, with what names earlier ones resolved; code `format` for a line that is no event. */
