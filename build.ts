@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 const require = createRequire(import.meta.url);
 await mkdir('dist', { recursive: true });
 await build({
-  entryPoints: { sidewarden: 'cli/main.ts' },
+  entryPoints: { sidewarden: 'cli/main.ts', sidecar: 'sidecar/main.ts' },
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,

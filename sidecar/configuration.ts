@@ -27,6 +27,8 @@ export type Place =
       readonly identity: Identity;
       /** By `namespace/name`; the same object each time for the same connection. */
       readonly credentials: (connection: string) => CredentialSource;
+      /** Connections to the target's own address arrive here, by IPv6 at `::1`. */
+      readonly redirect: boolean;
     };
 
 /** One connection, ready to be listened for. Holds secrets: it is never logged. */
@@ -47,6 +49,8 @@ export interface ConnectionConfig {
   readonly listen: {
     readonly address: string;
     readonly port: number;
+    /** Listened for too, where there is such an address. */
+    readonly also: string | undefined;
     readonly tls: { readonly certificate: string; readonly key: string } | undefined;
   };
   readonly recording: {
@@ -198,7 +202,12 @@ class Connection {
         tls: { mode: spec.target.tls.mode, ca, serverName: spec.target.tls.serverName },
       },
       sources,
-      listen: { address: spec.listen.address, port: spec.listen.port, tls: listenTls },
+      listen: {
+        address: spec.listen.address,
+        port: spec.listen.port,
+        also: this.#place.kind === 'pod' && this.#place.redirect ? '::1' : undefined,
+        tls: listenTls,
+      },
       recording: { durability: spec.recording.durability, budget: spec.recording.rowBudget },
       limits: {
         messageBytes: spec.limits.maxMessageBytes,

@@ -125,7 +125,7 @@ const event = object('One line of the configuration stream; which fields there a
   ),
   approval: optional(objectName('decision: of which approval.')),
   outcome: optional(outcome),
-  connection: optional(qualified('revoked: on which connection.')),
+  connection: optional(qualified('decision, revoked: on which connection.')),
   reason: optional(words('revoked: why.', 1024)),
 });
 

@@ -6,9 +6,9 @@ import type { Logger } from 'pino';
 import type { ApprovalEvidence } from '../../crds/approval.ts';
 import type { ApprovalGateway } from '../approval/gateway.ts';
 import type { ConnectionConfig } from '../configuration.ts';
-import { CredentialsError } from '../credentials.ts';
 import { asksForPassword, identify, isInside, isLoopback } from '../identity/identity.ts';
 import { observedMasksNote } from '../record/observed-masks.ts';
+import { closeServer, listenAt } from '../net/listen.ts';
 import { otherUser } from '../net/peer-user.ts';
 import type { Identity } from '../operation.ts';
 import { Pipeline, type PolicyInForce } from '../pipeline.ts';
@@ -17,7 +17,7 @@ import type { RecordingHeader, SessionRecorder } from '../record/recorder.ts';
 import { AnalysisCache, Analyst } from './analyst.ts';
 import { Answers } from './answers.ts';
 import { Catalog } from './catalog/cache.ts';
-import { EVIDENCE_SETTINGS } from './evidence.ts';
+import { TELL, clientFault } from './client-fault.ts';
 import { gatherEvidence } from './evidence-gathering.ts';
 import { Deciding } from './deciding.ts';
 import { Exchange } from './exchange.ts';
@@ -32,14 +32,10 @@ import { Session } from './session.ts';
 import { tellHeld, tellObserved } from './telling.ts';
 import { startParameters } from './settings.ts';
 import { SideConnection } from './side.ts';
+import { EVIDENCE_PARAMETERS, SIDE_PARAMETERS } from './side-parameters.ts';
 import { type SignIn, fatal, signIn } from './signin.ts';
 import type { StatementOperation, StatementState } from './statement-operation.ts';
-import {
-  encodeAuthentication,
-  encodeBackendKeyData,
-  encodeParameterStatus,
-  encodeReadyForQuery,
-} from './wire/backend.ts';
+import { welcome } from './welcome.ts';
 import { WireError } from './wire/error.ts';
 import { FrameReader } from './wire/frame.ts';
 import { frontendLimit } from './wire/frontend.ts';
@@ -78,6 +74,7 @@ const MAX_ENTERING = 256;
 export class PostgresAdapter {
   readonly #parts: AdapterParts;
   readonly #server: Server;
+  #also: Server | undefined;
   readonly #tls: SecureContext | undefined;
   readonly #live = new Set<Live>();
   readonly #entering = new Set<Socket>();
@@ -101,9 +98,7 @@ export class PostgresAdapter {
       createSecureContext({ cert: listen.tls.certificate, key: listen.tls.key, minVersion: 'TLSv1.2' });
     this.#side = new SideConnection(target, SIDE_PARAMETERS);
     this.#evidence = new SideConnection(target, EVIDENCE_PARAMETERS);
-    this.#server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true }, (socket) =>
-      this.#accept(socket),
-    );
+    this.#server = this.#newServer();
     this.#poll = setInterval(() => void this.#lookForChanges(), POLL_INTERVAL);
     this.#poll.unref();
   }
@@ -113,17 +108,27 @@ export class PostgresAdapter {
   }
 
   /** Resolves with the port when clients can connect. Rejects when the address cannot be had. */
-  listen(): Promise<number> {
-    const { address, port } = this.#parts.config.listen;
-    return new Promise((done, fail) => {
-      this.#server.once('error', fail);
-      this.#server.listen(port, address, () => {
-        this.#server.off('error', fail);
-        this.#server.on('error', (error) => this.#parts.log.error({ err: error }, 'the listener failed'));
-        const bound = this.#server.address();
-        done(bound !== null && typeof bound === 'object' ? bound.port : port);
-      });
-    });
+  async listen(): Promise<number> {
+    const { address, port, also } = this.#parts.config.listen;
+    const bound = await listenAt(this.#server, address, port, this.#parts.log);
+    if (also !== undefined && also !== address) await this.#listenAlso(also, bound);
+    return bound;
+  }
+
+  /** Where there is no such address, nobody can come to it either. */
+  async #listenAlso(address: string, port: number): Promise<void> {
+    const server = this.#newServer();
+    try {
+      await listenAt(server, address, port, this.#parts.log);
+      this.#also = server;
+    } catch (error) {
+      this.#parts.log.warn({ err: error, address }, 'not listened for');
+    }
+  }
+
+  #newServer(): Server {
+    const options = { noDelay: true, keepAlive: true, pauseOnConnect: true };
+    return createServer(options, (socket) => this.#accept(socket));
   }
 
   /** Notes a changed or refused policy in every live recording. */
@@ -135,7 +140,7 @@ export class PostgresAdapter {
   /** Ends all sessions and closes; resolves when their recordings are closed. */
   async close(reason: string): Promise<void> {
     clearInterval(this.#poll);
-    const closed = new Promise((done) => this.#server.close(done));
+    const closed = Promise.all([closeServer(this.#server), this.#also && closeServer(this.#also)]);
     for (const socket of this.#entering) socket.destroy();
     const sessions = [...this.#live].map(({ session }) => session);
     for (const session of sessions) session.abort('57P01', reason);
@@ -163,6 +168,7 @@ export class PostgresAdapter {
    */
   async drain(reason: string, deadline: number): Promise<void> {
     this.#server.close();
+    this.#also?.close();
     for (const socket of this.#entering) socket.destroy();
     const sessions = [...this.#live].map(({ session }) => session);
     for (const session of sessions) session.drain(reason);
@@ -432,38 +438,6 @@ export class PostgresAdapter {
   }
 }
 
-/** Internal queries are short, wait for no lock, and look names up nowhere but where they say. */
-const SIDE_PARAMETERS = new Map([
-  ['application_name', 'sidewarden'],
-  ['client_encoding', 'UTF8'],
-  ['standard_conforming_strings', 'on'],
-  ['statement_timeout', '5000'],
-  ['lock_timeout', '1000'],
-  ['search_path', 'pg_catalog'],
-  ['default_transaction_read_only', 'on'],
-]);
-
-const EVIDENCE_PARAMETERS = new Map([...EVIDENCE_SETTINGS, ['application_name', 'sidewarden']]);
-
 function addressOf(socket: Socket): string {
   return `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`;
-}
-
-function welcome(socket: Socket, link: ServerLink, processId: number, secret: Buffer): void {
-  const messages = [encodeAuthentication(0)];
-  for (const [name, value] of link.parameters) messages.push(encodeParameterStatus(name, value));
-  messages.push(encodeBackendKeyData(processId, secret), encodeReadyForQuery('I'));
-  socket.write(Buffer.concat(messages));
-}
-
-const TELL = 'Tell the platform team.';
-
-/** What the server refused because of the client's own parameters; all else names our credential, and stays in our log. */
-function clientFault(error: unknown): { sqlstate: string; message: string; hint?: string } | undefined {
-  if (error instanceof CredentialsError) return { sqlstate: '57P03', message: error.message, hint: TELL };
-  if (!(error instanceof ServerRefusal)) return undefined;
-  const sqlstate = error.fields.get('C') ?? '';
-  // invalid_parameter_value, undefined_object (a setting), cannot_connect_now, too_many_connections
-  if (!['22023', '42704', '57P03', '53300'].includes(sqlstate)) return undefined;
-  return { sqlstate, message: error.message };
 }

@@ -1,0 +1,52 @@
+/** The program in the sidecar's image. */
+import './engine.ts';
+import pino from 'pino';
+import { dumpNothing } from './core-dump.ts';
+import { HealthServer } from './health.ts';
+import { type Settings, settingsFrom } from './settings.ts';
+import { Sidecar } from './sidecar.ts';
+
+async function run(settings: Settings): Promise<void> {
+  const log = pino(
+    { level: settings.logLevel, base: null, redact: ['password', '*.password'] },
+    pino.destination({ dest: 2, sync: true }),
+  );
+  if (!dumpNothing()) log.warn('a core dump of this process would hold its memory: /proc cannot be written');
+  let sidecar: Sidecar | undefined;
+  const health = new HealthServer({
+    get ready() {
+      return sidecar?.ready ?? false;
+    },
+    metrics: async () => (await sidecar?.metrics()) ?? '',
+    get metricsType() {
+      return sidecar?.metricsType ?? 'text/plain';
+    },
+  });
+  const ended = new Promise<NodeJS.Signals>((done) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done(signal));
+  });
+  try {
+    await health.listen(settings.health);
+    const { broker, state, redirect } = settings;
+    sidecar = await Sidecar.start({ broker, state, redirect, log });
+  } catch (error) {
+    log.fatal({ err: error }, 'the sidecar could not start');
+    process.exit(1);
+  }
+  const signal = await ended;
+  log.info({ signal }, 'stopping');
+  // Whatever hangs, the kubelet's patience ends too.
+  setTimeout(() => process.exit(1), settings.grace + 2_000).unref();
+  await sidecar.stop(settings.grace);
+  await health.close();
+  log.info('stopped');
+  process.exit(0);
+}
+
+const settings = settingsFrom(process.env);
+if ('state' in settings) {
+  await run(settings);
+} else {
+  process.stderr.write(`${settings.join('\n')}\n`);
+  process.exit(2);
+}
