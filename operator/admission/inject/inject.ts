@@ -3,10 +3,11 @@
  * others put into the pod in between is kept.
  */
 import { INJECTED_LABEL } from '../../kube/names.ts';
-import { isJson, object, objects, sameJson, string, type Json } from '../json.ts';
+import { isJson, object, objects, string, type Json } from '../json.ts';
 import type { InjectContext } from './context.ts';
 import { withEnvironment } from './environment.ts';
 import { planFor, type Plan } from './plan.ts';
+import { isPlanned, isPlannedVolume } from './same-container.ts';
 import { OUR_CONTAINERS, OUR_VOLUMES } from './sidecar.ts';
 import { withoutToken } from './token.ts';
 
@@ -18,6 +19,9 @@ export type Injected =
 
 /** What no container of an agent may do in the network namespace that it shares with the sidecar: see its packets, change its rules. */
 export const DROPPED = ['NET_ADMIN', 'NET_RAW'] as const;
+
+/** On the image of a static pod that its kubelet writes. */
+const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
 export function inject(pod: Json, context: InjectContext): Injected {
   const planned = planFor(pod, context);
@@ -44,6 +48,9 @@ function injected(
   if (before['hostNetwork'] === true) {
     problems.push('hostNetwork: the sidecar would listen for the whole node: leave it out');
   }
+  if (object(metadata['annotations'])[MIRROR_ANNOTATION] !== undefined) {
+    problems.push('a static pod cannot use connections: its node would run it without the sidecar');
+  }
   // What has our names and is not known to be ours is somebody else's, and must not vanish.
   if (labels[INJECTED_LABEL] !== 'true') checkNames(before, plan, problems);
   if (objects(before['containers']).some(isOurContainer)) {
@@ -68,19 +75,28 @@ function injected(
     metadata: { ...metadata, labels: { ...labels, [INJECTED_LABEL]: 'true' } },
     spec: {
       ...spec,
-      initContainers: [...plan.containers, ...others.map(agent)],
+      initContainers: [...kept(plan.containers, spec['initContainers'], isPlanned), ...others.map(agent)],
       containers: list(spec['containers']).map(agent),
-      volumes: [...otherVolumes, ...plan.volumes],
+      volumes: [...otherVolumes, ...kept(plan.volumes, spec['volumes'], isPlannedVolume)],
     },
   };
+}
+
+/** Those that are there as planned stay as the API server has them. */
+function kept(
+  planned: readonly Json[],
+  actual: unknown,
+  isSame: (planned: Json, actual: unknown) => boolean,
+): readonly Json[] {
+  return planned.map((each) => objects(actual).find((other) => isSame(each, other)) ?? each);
 }
 
 function checkNames(spec: Json, plan: Plan, problems: string[]): void {
   const containers = objects(spec['initContainers']).filter(isOurContainer);
   const volumes = objects(spec['volumes']).filter(isOurVolume);
   const foreign = [
-    ...containers.filter((each) => !plan.containers.some((ours) => sameJson(ours, each))),
-    ...volumes.filter((each) => !plan.volumes.some((ours) => sameJson(ours, each))),
+    ...containers.filter((each) => !plan.containers.some((ours) => isPlanned(ours, each))),
+    ...volumes.filter((each) => !plan.volumes.some((ours) => isPlannedVolume(ours, each))),
   ];
   for (const each of foreign) {
     problems.push(
