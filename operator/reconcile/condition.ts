@@ -48,12 +48,17 @@ export function mergeConditions<Type extends string, Reason extends string>(
   return [...said, ...(old ?? []).filter(({ type }) => !types.has(type))];
 }
 
+/** The object is not as it was read: it has to be looked at anew, which is nobody's fault. */
+export class ChangedMeanwhile extends Error {
+  override readonly name = 'ChangedMeanwhile';
+}
+
 /** Fields of the status that are to be; undefined ones are removed; those not named stay as they are. */
 export type StatusChange = Readonly<Record<string, unknown>>;
 
 /**
  * Writes what differs from the object's status, bound to the object as it was read. Resolves to whether there was something to write;
- * an object that is gone needs no status. Rejects when it has changed meanwhile: then it has to be looked at anew.
+ * an object that is gone needs no status. Rejects with `ChangedMeanwhile`, a `KubeError`, or an error when the status is refused.
  */
 export async function writeStatus(
   kube: Pick<Kube, 'patch'>,
@@ -76,7 +81,7 @@ export async function writeStatus(
     case 'not-found':
       return false;
     case 'conflict':
-      throw new Error(`${resource.kind} ${namespace}/${name} has changed meanwhile`);
+      throw new ChangedMeanwhile(`${resource.kind} ${namespace}/${name} has changed meanwhile`);
     case 'rejected':
       throw new Error(`the status of ${resource.kind} ${namespace}/${name} is refused: ${written.message}`);
   }

@@ -5,12 +5,23 @@
 import type { Logger } from 'pino';
 import type { Key, KubeObject, Store } from '../kube/kube.ts';
 import { type Again, type Turn, WorkQueue } from '../kube/queue.ts';
+import { ChangedMeanwhile } from './condition.ts';
 
-/** Where a controller hears that it may have to look: a store, and whose keys an object of it concerns. */
-export interface Source {
+/** Where a controller hears that it may have to look. */
+export type Source = StoreSource | Listening;
+
+/** A store, and whose keys an object of it concerns. */
+export interface StoreSource {
   readonly store: Store;
   /** `object` is undefined when it is gone, `old` when it was not there. */
   keys(key: Key, object: KubeObject | undefined, old: KubeObject | undefined): readonly Key[];
+  /** Milliseconds in which what changes is looked at once: for objects that come and go in numbers. At once when not given. */
+  readonly delay?: number;
+}
+
+/** Anything else that gives keys; `listen` returns how to stop. */
+export interface Listening {
+  listen(add: (key: Key) => void): () => void;
 }
 
 export interface Controller {
@@ -39,7 +50,7 @@ export interface ControllerOptions {
 }
 
 /** The objects of the store itself. */
-export function own(store: Store): Source {
+export function own(store: Store): StoreSource {
   return { store, keys: (key) => [key] };
 }
 
@@ -50,16 +61,21 @@ export function runController(controller: Controller, options: ControllerOptions
     workers: controller.workers ?? 4,
     work: (key) => controller.reconcile(key),
     onTurn: (turn) => {
-      if (turn.error !== undefined)
+      if (turn.error instanceof ChangedMeanwhile) log.debug({ ...turn.key }, turn.error.message);
+      else if (turn.error !== undefined)
         log.warn({ err: turn.error, ...turn.key }, 'reconcile failed: again soon');
       options.onTurn?.(controller.name, turn);
     },
   });
-  const stops = controller.sources.map((source) =>
-    source.store.watch((key, object, old) => {
-      for (const each of source.keys(key, object, old)) queue.add(each);
-    }),
-  );
+  const stops = controller.sources.map((source) => {
+    if ('listen' in source) return source.listen((key) => queue.add(key));
+    const { store, delay = 0 } = source;
+    return store.watch((key, object, old) => {
+      for (const each of source.keys(key, object, old))
+        if (delay === 0) queue.add(each);
+        else queue.addAfter(each, delay);
+    });
+  });
   return {
     name: controller.name,
     get depth() {

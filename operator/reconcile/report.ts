@@ -1,0 +1,45 @@
+/** What a controller found, as the object's status, and as an Event when it is something new. */
+import type { Kube, KubeObject, Resource } from '../kube/kube.ts';
+import {
+  type Condition,
+  type Finding,
+  type StatusChange,
+  mergeConditions,
+  writeStatus,
+} from './condition.ts';
+
+export interface Report<Type extends string, Reason extends string> {
+  readonly resource: Resource;
+  readonly object: KubeObject;
+  /** As they are now. */
+  readonly conditions: readonly Condition<Type, Reason>[] | undefined;
+  /** When there are none, the conditions stay, and the generation that they were said of. */
+  readonly findings: readonly Finding<Type, Reason>[];
+  /** Further fields of the status. */
+  readonly status?: StatusChange;
+}
+
+/** Rejects as `writeStatus` does. */
+export async function report<Type extends string, Reason extends string>(
+  kube: Pick<Kube, 'patch' | 'event'>,
+  { resource, object, conditions, findings, status }: Report<Type, Reason>,
+): Promise<void> {
+  const { generation } = object.metadata;
+  const said = {
+    observedGeneration: generation,
+    conditions: mergeConditions(conditions, findings, generation),
+  };
+  const change = findings.length === 0 ? { ...status } : { ...status, ...said };
+  if (!(await writeStatus(kube, resource, object, change))) return;
+  const before = new Map((conditions ?? []).map((each) => [each.type, each]));
+  for (const finding of findings) if (isNews(before.get(finding.type), finding)) tell(kube, object, finding);
+}
+
+function isNews(before: Finding | undefined, { status, reason, message }: Finding): boolean {
+  return before?.status !== status || before.reason !== reason || before.message !== message;
+}
+
+function tell(kube: Pick<Kube, 'event'>, object: KubeObject, finding: Finding): void {
+  const { type, status, reason, message } = finding;
+  kube.event(object, status === 'False' ? 'Warning' : 'Normal', reason, `${type}: ${message}`);
+}
