@@ -36,8 +36,9 @@ export interface RunApprovals {
   ): () => void;
 }
 
-export function decisionEvent(approval: string, outcome: Told): BrokerEvent {
-  return { kind: 'decision', approval, outcome: said(outcome) };
+/** `connection`: `namespace/name`. */
+export function decisionEvent(connection: string, approval: string, outcome: Told): BrokerEvent {
+  return { kind: 'decision', connection, approval, outcome: said(outcome) };
 }
 
 function said(outcome: Told): NonNullable<BrokerEvent['outcome']> {

@@ -24,7 +24,12 @@ type State =
       readonly manifests: readonly Manifest[];
       readonly credentials: string;
     }
-  | { readonly kind: 'unusable' | 'forbidden'; readonly message: string };
+  | {
+      readonly kind: 'unusable' | 'forbidden';
+      readonly message: string;
+      /** Where clients come, when that can be told. */
+      readonly port: number | undefined;
+    };
 
 export interface Assembled {
   readonly event: BrokerEvent;
@@ -54,17 +59,18 @@ async function stateOf(sources: AssemblySources, run: Run, key: Key): Promise<St
   const object = sources.stores.connections.get(key.namespace, key.name);
   const namespace = sources.stores.namespaces.get('', run.pod.metadata.namespace);
   const found = entitlement(run, { key, connection: object, namespace });
-  if (found.kind === 'forbidden') return found;
-  if (found.kind === 'broken') return { kind: 'unusable', message: found.message };
+  if (found.kind === 'forbidden') return { ...found, port: undefined };
+  if (found.kind === 'broken') return { kind: 'unusable', message: found.message, port: undefined };
+  const { port } = found.connection.spec.listen;
   const ended = sources.ended(run, found.object);
-  if (ended !== undefined) return { kind: 'forbidden', message: ended };
+  if (ended !== undefined) return { kind: 'forbidden', message: ended, port };
   const policies = sources.policies.of(key);
-  if (policies.kind === 'broken') return { kind: 'unusable', message: policies.message };
+  if (policies.kind === 'broken') return { kind: 'unusable', message: policies.message, port };
   const material = await sources.materials.of(`${key.namespace}/${key.name}`, found.connection);
-  if (material.kind === 'incomplete') return { kind: 'unusable', message: material.message };
+  if (material.kind === 'incomplete') return { kind: 'unusable', message: material.message, port };
   return {
     kind: 'usable',
-    port: found.connection.spec.listen.port,
+    port,
     manifests: [manifestOf(found.object), ...policies.manifests, ...material.manifests],
     credentials: credentialsVersion(found.connection, material.credentials, policies.manifests),
   };
@@ -87,7 +93,10 @@ function withoutCollisions(states: readonly [string, State][]): readonly [string
     if (state.kind !== 'usable') return [id, state];
     const other = ports.get(state.port);
     if (other !== undefined)
-      return [id, { kind: 'unusable', message: `${other} listens on port ${state.port} too` }];
+      return [
+        id,
+        { kind: 'unusable', message: `${other} listens on port ${state.port} too`, port: undefined },
+      ];
     ports.set(state.port, id);
     return [id, state];
   });
@@ -95,7 +104,7 @@ function withoutCollisions(states: readonly [string, State][]): readonly [string
 
 function assembled(run: Run, states: readonly [string, State][]): Assembled {
   const manifests = new Map<string, Manifest>();
-  const unusable: { connection: string; message: string }[] = [];
+  const unusable: NonNullable<BrokerEvent['unusable']>[number][] = [];
   const credentials: Record<string, string> = {};
   const forbidden = new Map<string, string>();
   for (const [id, state] of states) {
@@ -103,8 +112,13 @@ function assembled(run: Run, states: readonly [string, State][]): Assembled {
       credentials[id] = state.credentials;
       for (const manifest of state.manifests) add(manifests, manifest);
     } else {
-      unusable.push({ connection: id, message: state.message.slice(0, 4096) });
-      if (state.kind === 'forbidden') forbidden.set(id, state.message.slice(0, 1024));
+      const { message, port } = state;
+      unusable.push({
+        connection: id,
+        message: message.slice(0, 4096),
+        ...(port === undefined ? {} : { port }),
+      });
+      if (state.kind === 'forbidden') forbidden.set(id, message.slice(0, 1024));
     }
   }
   const { identity } = run;

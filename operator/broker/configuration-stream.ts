@@ -5,6 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import { MAX_EVENT, PING, type BrokerEvent } from '../../sidecar/broker/protocol.ts';
 import { assemble, type Assembled, type AssemblySources } from './assembly.ts';
+import { BrokerFailure } from './broker-failure.ts';
 import type { Run } from './run.ts';
 
 /** All in milliseconds. Changes that come together are told together. */
@@ -48,23 +49,30 @@ export class ConfigurationStream {
     this.#options = options;
   }
 
-  /** Resolves when the first configuration has been written. */
+  /** Resolves when the first configuration has been written; rejects, with nothing written, when there cannot be one now. */
   async start(): Promise<void> {
     const { response, subscribe, decisions } = this.#options;
-    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
-    response.on('drain', () => this.#drained());
     response.on('close', () => this.#stop());
+    this.#stops.push(subscribe(() => this.#changed()));
+    this.#busy = true;
+    try {
+      await this.#tell();
+    } catch (error) {
+      this.#stop();
+      throw error;
+    }
+    this.#busy = false;
+    if (this.#ended) return;
+    if (this.#again) this.#changed();
+    response.on('drain', () => this.#drained());
     const tick = setInterval(() => this.#tick(), PING / 2);
     // Not all at the same moment.
     const lifetime = setTimeout(() => this.end(), LIFETIME * (0.75 + Math.random() / 4)).unref();
     this.#stops.push(
       () => clearInterval(tick),
       () => clearTimeout(lifetime),
-      subscribe(() => this.#changed()),
+      decisions((event) => this.#send(event)),
     );
-    await this.#refresh();
-    if (this.#ended) return;
-    this.#stops.push(decisions((event) => this.#send(event)));
   }
 
   /** The clean end says: come again. */
@@ -113,12 +121,14 @@ export class ConfigurationStream {
     if (run === undefined || run.ended) return this.#over(run ?? this.#options.run);
     const assembled = await assemble(sources, run);
     if (this.#ended) return;
-    this.#revoke(assembled.forbidden);
+    // A stream begins with a configuration.
     this.#configure(run, assembled);
+    this.#revoke(assembled.forbidden);
   }
 
   /** Nothing more is for this run. */
   #over(run: Run): void {
+    if (this.#revision === '') throw new BrokerFailure('ended', 'the run has ended');
     const reasons = run.connections.map((key): [string, string] => [
       `${key.namespace}/${key.name}`,
       'the run has ended',
@@ -141,6 +151,7 @@ export class ConfigurationStream {
     if (event.revision === this.#revision) return;
     // What waits is not piled upon: when it has been read, the latest is told.
     if (this.#options.response.writableNeedDrain) return;
+    if (this.#revision === '') this.#begin();
     this.#revision = event.revision ?? '';
     this.#write(lineOf(event));
     for (const { connection, message } of event.unusable ?? []) {
@@ -148,6 +159,11 @@ export class ConfigurationStream {
       this.#refused.set(connection, message);
       this.#options.refused(run, connection, message);
     }
+  }
+
+  #begin(): void {
+    const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' };
+    this.#options.response.writeHead(200, headers);
   }
 
   #drained(): void {

@@ -2,6 +2,7 @@
 import type { BrokerEvent } from '../../sidecar/broker/protocol.ts';
 import type { KubeObject, Store } from '../kube/kube.ts';
 import { POD_UID_LABEL } from '../kube/names.ts';
+import { text } from './field.ts';
 import { decisionEvent, type RunApprovals } from './approvals.ts';
 
 type Listener = (event: BrokerEvent) => void;
@@ -51,11 +52,12 @@ export class Decisions {
       this.#follow(subscription, session);
   }
 
-  #follow({ listener, sessions }: Subscription, { metadata }: KubeObject): void {
-    const { namespace, name, uid } = metadata;
+  #follow({ listener, sessions }: Subscription, session: KubeObject): void {
+    const { namespace, name, uid } = session.metadata;
+    const connection = `${namespace}/${text(session, ['spec', 'connection']) ?? ''}`;
     if (sessions.has(uid)) return;
     const stop = this.#approvals.outcomes({ session: { namespace, name, uid } }, (approval, outcome) =>
-      listener(decisionEvent(approval, outcome)),
+      listener(decisionEvent(connection, approval, outcome)),
     );
     sessions.set(uid, stop);
   }

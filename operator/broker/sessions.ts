@@ -39,6 +39,8 @@ interface Entitled {
   readonly policies: readonly AccessPolicy[];
 }
 
+const MAX_WARNINGS = 5;
+
 export class Sessions {
   readonly #sources: SessionSources;
   /** By pod and connection: one at a time, or the later password would not be the one that counts. */
@@ -70,6 +72,8 @@ export class Sessions {
     const role: RunRole = { session: { namespace, name, uid } };
     const provisioned = await provisioner.provision(target, role, entitled.policies);
     await this.#still(caller, session, () => provisioner.revoke(target, role));
+    for (const warning of provisioned.warnings.slice(0, MAX_WARNINGS))
+      kube.event(object, 'Warning', 'RoleProvisioned', warning);
     return answer(session, provisioned);
   }
 
