@@ -8,6 +8,7 @@ import {
   agentImageName,
   postgresImage,
   postgresImageName,
+  sidecarImage,
   storeImage,
   storeImageName,
 } from './images.ts';
@@ -51,7 +52,9 @@ function pod(
 suite('a cluster', { skip: unavailable ?? false }, () => {
   let cluster: OwnCluster;
   before(async () => {
-    cluster = await startCluster({ images: [await agentImage(), await postgresImage(), await storeImage()] });
+    cluster = await startCluster({
+      images: await Promise.all([agentImage(), postgresImage(), storeImage(), sidecarImage('e2e')]),
+    });
   });
   after(() => cluster.stop());
 
@@ -70,6 +73,35 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
     const script = 'psql --version; id -u; curl --version | head -1; echo "$0" | sed s/b/B/';
     await apply(pod('psql', { containers: [{ name: 'one', script, securityContext: { runAsUser: 1000 } }] }));
     assert.match(await finished('psql'), /^psql \(PostgreSQL\) \d+.*\n1000\ncurl /);
+  });
+
+  test('runs our own image as its Dockerfile says, with iptables for the redirect', async () => {
+    const capabilities = { drop: ['ALL'], add: ['NET_ADMIN', 'NET_RAW'] };
+    const rules = ['iptables', 'ip6tables'].map(
+      (program) =>
+        `${program} -t nat -A OUTPUT -p tcp -m owner ! --uid-owner 64937 -j REDIRECT --to-ports 15432`,
+    );
+    const image = 'sidewarden-sidecar:e2e';
+    await apply(
+      pod('own', {
+        containers: [
+          { name: 'one', image },
+          {
+            name: 'two',
+            image,
+            command: ['/usr/local/bin/node', '-e', runs(rules)],
+            securityContext: { runAsUser: 0, readOnlyRootFilesystem: true, capabilities },
+          },
+        ],
+      }),
+    );
+    const ended = await until('both have ended', async () => {
+      const phase = await cluster.kubectl(['get', 'pod', 'own', '-o', 'jsonpath={.status.phase}']);
+      return phase === 'Failed' ? true : undefined;
+    });
+    assert.ok(ended);
+    assert.match(await cluster.kubectl(['logs', 'own', '-c', 'one']), /SIDEWARDEN_\w+/);
+    assert.equal(await cluster.kubectl(['logs', 'own', '-c', 'two']), '0 done\n');
   });
 
   test('completes a Job whose pod has a native sidecar', async () => {
@@ -160,6 +192,13 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
     assert.equal(await finished('later'), 'later\n');
   });
 });
+
+/** A script for node that runs commands one after another. */
+function runs(commands: readonly string[]): string {
+  const run = `for (const line of ${JSON.stringify(commands)}) { const [name, ...args] = line.split(' ');
+    require('node:child_process').execFileSync(name, args, { stdio: 'inherit' }); }`;
+  return `${run} console.log(process.getuid(), 'done')`;
+}
 
 function service(name: string, port: number): unknown {
   return {

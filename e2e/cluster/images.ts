@@ -1,11 +1,12 @@
 /** The images of the test cluster, put together from what is on this machine. */
-import { existsSync, globSync } from 'node:fs';
+import { globSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { ensureBundle, root } from '../bundle.ts';
+import { ensureBundle } from '../bundle.ts';
 import { embeddedBinaries } from '../postgres.ts';
 import { program } from './binaries.ts';
 import { pauseImageName } from './configuration.ts';
+import { readDockerfile } from './dockerfile.ts';
 import { folderEntries, type Image, type ImageEntry } from './image.ts';
 import { findProgram, librariesOf, programsOfMachine } from './programs-of-machine.ts';
 
@@ -50,15 +51,16 @@ export async function agentImage(): Promise<Image> {
   };
 }
 
-/** A program of ours on this project's own Node, as the Dockerfile beside it makes it. */
-async function ownImage(name: string, bundle: string, more: readonly ImageEntry[]): Promise<Image> {
+/** What a Dockerfile of ours makes, with this project's own Node and this machine's libraries in place of its base image. */
+async function ownImage(name: string, dockerfile: string, more: readonly ImageEntry[]): Promise<Image> {
   await ensureBundle();
   const node = createRequire(import.meta.url).resolve('node/bin/node');
-  const dist = join(root, 'dist');
-  if (!existsSync(join(dist, bundle))) throw new Error(`build.ts makes no dist/${bundle}`);
+  const { entries, ...config } = await readDockerfile(dockerfile);
   return {
     name,
+    ...config,
     entries: [
+      ...entries,
       ...accounts,
       { kind: 'copy', path: '/usr/local/bin/node', from: node, mode: 0o755 },
       ...(await librariesOf([node])),
@@ -68,27 +70,18 @@ async function ownImage(name: string, bundle: string, more: readonly ImageEntry[
         from: '/etc/ssl/certs/ca-certificates.crt',
       },
       { kind: 'directory', path: '/tmp', mode: 0o1777 },
-      ...[bundle, 'libpg-query.wasm'].map((file): ImageEntry => ({
-        kind: 'copy',
-        path: `/app/${file}`,
-        from: join(dist, file),
-        mode: 0o644,
-      })),
       ...more,
     ],
-    entrypoint: ['/usr/local/bin/node', `/app/${bundle}`],
-    workdir: '/app',
   };
 }
 
 export async function operatorImage(tag: string): Promise<Image> {
-  return { ...(await ownImage(`sidewarden-operator:${tag}`, 'operator.mjs', [])), user: '64938:64938' };
+  return ownImage(`sidewarden-operator:${tag}`, 'Dockerfile.operator', []);
 }
 
-/** With iptables, for pods that ask for the transparent redirect. */
+/** With iptables, as its Dockerfile installs it. */
 export async function sidecarImage(tag: string): Promise<Image> {
-  const image = await ownImage(`sidewarden-sidecar:${tag}`, 'sidecar.mjs', await iptables());
-  return { ...image, user: '64937:64937' };
+  return ownImage(`sidewarden-sidecar:${tag}`, 'Dockerfile.sidecar', await iptables());
 }
 
 async function iptables(): Promise<ImageEntry[]> {

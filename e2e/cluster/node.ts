@@ -108,7 +108,7 @@ async function connect(init: number, shell: Node['shell']): Promise<number> {
     env: toolEnvironment,
   });
   for (let net = 200; net < 255; net += 1) {
-    if (taken.includes(` 10.${net}.`) || taken.includes(`\n10.${net}.`)) continue;
+    if (new RegExp(`(^|\\s)10\\.${net}\\.`).test(taken)) continue;
     const device = `sidewarden${net}`;
     try {
       await ip('link', 'add', device, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(init));

@@ -1,21 +1,18 @@
 /**
- * The cluster of the story: one for all tests of a process, started by the first that asks and stopped after the last. It is
- * heavy, so tests that need it stand in one file, `e2e/story/story.test.ts`, or are imported by it.
+ * The cluster of the stories: one for all tests of a process, started by the first that asks and stopped after the last. A whole
+ * cluster is heavy, and each test file is a process: what needs one stands in one file of `e2e/story/`, or is imported by it.
  */
 import { after } from 'node:test';
 import { clusterUnavailable } from './availability.ts';
 import { type Cluster, type OwnCluster, startCluster } from './cluster.ts';
 import { givenCluster, givenKubeconfig } from './given-cluster.ts';
-import { agentImage, operatorImage, postgresImage, sidecarImage, storeImage } from './images.ts';
+import type { Image } from './image.ts';
 
 export interface SharedCluster {
   readonly cluster: Cluster;
   /** The same one where the suite started it: only then can its parts be killed. */
   readonly own: OwnCluster | undefined;
 }
-
-/** Tag of the images `sidewarden-operator` and `sidewarden-sidecar` in it. */
-export const sharedTag = 'e2e';
 
 let started: Promise<SharedCluster> | undefined;
 
@@ -24,19 +21,13 @@ export async function sharedClusterUnavailable(): Promise<string | undefined> {
   return givenKubeconfig() === undefined ? clusterUnavailable() : undefined;
 }
 
-export function sharedCluster(): Promise<SharedCluster> {
-  started ??= start();
+/** The images count for the first call only. */
+export function sharedCluster(images: readonly Image[]): Promise<SharedCluster> {
+  started ??= start(images);
   return started;
 }
 
-async function start(): Promise<SharedCluster> {
-  const images = await Promise.all([
-    agentImage(),
-    postgresImage(),
-    storeImage(),
-    operatorImage(sharedTag),
-    sidecarImage(sharedTag),
-  ]);
+async function start(images: readonly Image[]): Promise<SharedCluster> {
   const kubeconfig = givenKubeconfig();
   if (kubeconfig === undefined) {
     const own = await startCluster({ images });
