@@ -25,6 +25,8 @@ export interface Provisioned {
   readonly password: string;
   /** Milliseconds since the epoch; `renew` before that while the run lives. */
   readonly validUntil: number;
+  /** For people, no secret in them: what was not granted and why, and what the target lets everybody do. */
+  readonly warnings: readonly string[];
 }
 
 /** All reject with a `ProvisionError`, whose message is for people and holds no secret. */
