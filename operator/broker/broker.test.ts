@@ -97,14 +97,13 @@ suite('the broker', { skip: unavailable ?? false }, () => {
     await cluster.plane.apply(
       json([
         secret('admin', { username: 'postgres', password: PASSWORD }),
-        secret('run-token', { token: 'a-token-of-its-own-kind', other: 'not-for-sidecars' }),
+        secret('authority', { ca: 'a-certificate', other: 'not-for-sidecars' }),
         connection('orders', 15_432),
         connection('billing', 15_433, {
-          identity: {
-            sources: [
-              { serviceAccount: {} },
-              { token: { secretKeyRef: { name: 'run-token', key: 'token' }, subject: 'x' } },
-            ],
+          target: {
+            host: '127.0.0.1',
+            database: 'orders',
+            tls: { mode: 'require', caFrom: { secretKeyRef: { name: 'authority', key: 'ca' } } },
           },
         }),
         connection('roles', 15_434, { role: { provision: true } }),
@@ -195,10 +194,10 @@ suite('the broker', { skip: unavailable ?? false }, () => {
         'AccessPolicy reads',
         'ProtectedConnection billing',
         'ProtectedConnection orders',
-        'Secret run-token',
+        'Secret authority',
       ]);
       const given = event.manifests?.find(({ kind }) => kind === 'Secret');
-      assert.deepEqual(given?.['data'], { token: Buffer.from('a-token-of-its-own-kind').toString('base64') });
+      assert.deepEqual(given?.['data'], { ca: Buffer.from('a-certificate').toString('base64') });
       assert.equal(event.identity?.username, 'system:serviceaccount:agents:agent');
       assert.equal(event.identity.pod, 'agents/plenty');
       const unusable = Object.fromEntries((event.unusable ?? []).map((each) => [each.connection, each]));

@@ -42,8 +42,11 @@ export function entitlement(run: Run, { key, connection: object, namespace }: As
     const message = `ProtectedConnection ${id} does not allow the namespace ${namespace.metadata.name}`;
     return { kind: 'forbidden', message };
   }
-  if (!connection.spec.identity.sources.some((source) => source.oidc === undefined))
-    return { kind: 'forbidden', message: `ProtectedConnection ${id} has no identity source that a pod has` };
+  if (!connection.spec.identity.sources.some((source) => source.serviceAccount !== undefined))
+    return {
+      kind: 'forbidden',
+      message: `ProtectedConnection ${id} has no identity source that counts in a pod`,
+    };
   return { kind: 'allowed', object, connection };
 }
 

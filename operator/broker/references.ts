@@ -1,4 +1,7 @@
-/** Which keys of which Secrets and ConfigMaps a connection's sidecar needs. Never those of `spec.credentials`. */
+/**
+ * Which keys of which Secrets and ConfigMaps a connection's sidecar needs. Never those of `spec.credentials`; nor of token sources,
+ * which count nowhere in a pod.
+ */
 import type { ProtectedConnection } from '../../crds/connection.ts';
 
 export interface Reference {
@@ -12,15 +15,13 @@ const CREDENTIAL_KEYS = ['username', 'password'];
 
 /** One for each object. A message when something names the credentials themselves. */
 export function referencesOf({ spec }: ProtectedConnection): readonly Reference[] | string {
-  const { target, listen, identity, credentials } = spec;
+  const { target, listen, credentials } = spec;
   const all: Reference[] = [];
   const add = (kind: Reference['kind'], name: string, ...keys: string[]) => all.push({ kind, name, keys });
   const { configMapKeyRef, secretKeyRef } = target.tls.caFrom ?? {};
   if (configMapKeyRef) add('ConfigMap', configMapKeyRef.name, configMapKeyRef.key);
   if (secretKeyRef) add('Secret', secretKeyRef.name, secretKeyRef.key);
   if (listen.tls) add('Secret', listen.tls.secretRef.name, 'tls.crt', 'tls.key');
-  for (const { token } of identity.sources)
-    if (token) add('Secret', token.secretKeyRef.name, token.secretKeyRef.key);
   const { name } = credentials.secretRef;
   const leak = all.some((reference) => {
     if (reference.kind !== 'Secret' || reference.name !== name) return false;

@@ -8,6 +8,8 @@ import type { AddressInfo } from 'node:net';
 import type { BrokerError } from '../../sidecar/broker/protocol.ts';
 import { KubeError } from '../kube/kube.ts';
 import type { Certificates } from '../admission/certificate-source.ts';
+import { ProvisionError } from '../provision/provision-error.ts';
+import { RecordingsError } from '../recordings/recordings-error.ts';
 import { Broker, type BrokerParts } from './broker.ts';
 import { BrokerFailure, STATUS } from './broker-failure.ts';
 import { Callers, type Caller } from './caller.ts';
@@ -201,20 +203,12 @@ function failureOf(error: unknown): BrokerFailure {
   if (error instanceof BrokerFailure) return error;
   if (error instanceof KubeError)
     return new BrokerFailure('unavailable', 'the API server cannot be asked now; try again', error);
-  switch (codeOf(error)) {
-    case 'invalid':
-      return new BrokerFailure('invalid', messageOf(error), error);
-    case 'misconfigured':
-    case 'unavailable':
-    case 'provision':
-      return new BrokerFailure('unavailable', messageOf(error), error);
-    default:
-      return new BrokerFailure('unavailable', 'something failed; try again', error);
+  if (error instanceof ProvisionError) return new BrokerFailure('unavailable', error.message, error);
+  if (error instanceof RecordingsError) {
+    const code = error.code === 'invalid' ? 'invalid' : 'unavailable';
+    return new BrokerFailure(code, error.message, error);
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
+  return new BrokerFailure('unavailable', 'something failed; try again', error);
 }
 
 function messageOf(error: unknown): string {

@@ -1,24 +1,15 @@
 /** Credentials for a run on a connection: the only place where they leave the operator, and only to the run's own sidecar. */
 import type { ProtectedConnection } from '../../crds/connection.ts';
 import type { AccessPolicy } from '../../crds/policy.ts';
-import {
-  CONFIG_MAPS,
-  CONNECTIONS,
-  NAMESPACES,
-  SECRETS,
-  SESSIONS,
-  type Key,
-  type Kube,
-  type KubeObject,
-} from '../kube/kube.ts';
+import { CONNECTIONS, NAMESPACES, SESSIONS, type Key, type Kube, type KubeObject } from '../kube/kube.ts';
 import type { Administrator, Provisioner, RunRole, Target } from '../provision/provisioner.ts';
+import { readConnectionMaterial } from '../reconcile/connection-material.ts';
 import type { SessionAnswer } from '../../sidecar/broker/protocol.ts';
 import { BrokerFailure } from './broker-failure.ts';
 import type { Caller } from './caller.ts';
 import { sessionOver } from './changes.ts';
 import type { EndedSessions } from './ended-sessions.ts';
 import { entitlement } from './entitlement.ts';
-import { field } from './field.ts';
 import { Hidden } from './hidden.ts';
 import type { PolicyBook } from './policy-book.ts';
 import { runOf, type Run } from './run.ts';
@@ -125,36 +116,12 @@ function answer(
   return new Hidden({ session: session.metadata.name, username, password });
 }
 
-/** How the operator signs in to the target, read live. Rejects with `unavailable` when the Secret is not as it must be. */
+/** Read live. Rejects with `unavailable` when what the connection names is not as it must be. */
 async function administratorOf(
   kube: Pick<Kube, 'get'>,
   connection: ProtectedConnection,
 ): Promise<Administrator> {
-  const namespace = connection.metadata.namespace ?? '';
-  const { credentials, target } = connection.spec;
-  const { configMapKeyRef, secretKeyRef } = target.tls.caFrom ?? {};
-  const { name } = credentials.secretRef;
-  const [secret, map, other] = await Promise.all([
-    kube.get(SECRETS, namespace, name),
-    configMapKeyRef && kube.get(CONFIG_MAPS, namespace, configMapKeyRef.name),
-    secretKeyRef && kube.get(SECRETS, namespace, secretKeyRef.name),
-  ]);
-  const ca = configMapKeyRef
-    ? valueOf(map, configMapKeyRef.key, 'utf8')
-    : secretKeyRef && valueOf(other, secretKeyRef.key, 'base64');
-  if (ca === undefined && target.tls.caFrom !== undefined)
-    throw new BrokerFailure('unavailable', 'the CA certificate that the connection names is not there');
-  const username = valueOf(secret, 'username', 'base64');
-  const password = valueOf(secret, 'password', 'base64');
-  if (username === undefined || password === undefined)
-    throw new BrokerFailure('unavailable', `the Secret ${namespace}/${name} has no username and password`);
-  return { username, password, ca };
-}
-
-/** Of Secrets values are base64. Undefined when there is nothing. */
-function valueOf(object: KubeObject | undefined, key: string, how: 'utf8' | 'base64'): string | undefined {
-  const value = field(object, ['data', key]);
-  if (typeof value !== 'string') return undefined;
-  const decoded = how === 'utf8' ? value : Buffer.from(value, 'base64').toString('utf8');
-  return decoded === '' || decoded.includes('\0') ? undefined : decoded;
+  const material = await readConnectionMaterial(kube, connection);
+  if (material.kind === 'wrong') throw new BrokerFailure('unavailable', material.message);
+  return material.administrator;
 }
