@@ -1,5 +1,5 @@
 /** Bundles the programs with esbuild into `dist/`, as run from a checkout and as put into images. */
-import { copyFile, mkdir } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 const require = createRequire(import.meta.url);
 await mkdir('dist', { recursive: true });
 await build({
-  entryPoints: { sidewarden: 'cli/main.ts', sidecar: 'sidecar/main.ts' },
+  entryPoints: { sidewarden: 'cli/main.ts', sidecar: 'sidecar/main.ts', operator: 'operator/main.ts' },
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,
@@ -27,3 +27,8 @@ await build({
 // The parser's WebAssembly is read from beside the bundle.
 const parser = dirname(require.resolve('libpg-query'));
 await copyFile(join(parser, 'libpg-query.wasm'), join('dist', 'libpg-query.wasm'));
+// kubectl finds its plugins by name on the PATH.
+const plugin = join('dist', 'kubectl-sidewarden');
+await chmod(`${plugin}.mjs`, 0o755);
+await rm(plugin, { force: true });
+await symlink('kubectl-sidewarden.mjs', plugin);

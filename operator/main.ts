@@ -1,0 +1,36 @@
+/** The program in the operator's image. */
+import '../sidecar/engine.ts';
+import pino from 'pino';
+import { startOperator } from './operator.ts';
+import { settingsFrom, type Settings } from './settings.ts';
+
+async function run(settings: Settings, kubeconfig: string | undefined): Promise<void> {
+  const log = pino(
+    { level: settings.logLevel, base: null, redact: ['password', '*.password', 'token', '*.token'] },
+    pino.destination({ dest: 2, sync: true }),
+  );
+  const ended = new Promise<NodeJS.Signals>((done) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done(signal));
+  });
+  try {
+    const operator = await startOperator({ settings, kubeconfig, log });
+    log.info({ ports: operator.ports }, 'ready');
+    const signal = await ended;
+    log.info({ signal }, 'stopping');
+    // Below the 30 s that the kubelet waits.
+    setTimeout(() => process.exit(1), 25_000).unref();
+    await operator.close();
+    process.exit(0);
+  } catch (error) {
+    log.fatal({ err: error }, 'the operator could not start');
+    process.exit(1);
+  }
+}
+
+const settings = settingsFrom(process.env);
+if ('namespace' in settings) {
+  await run(settings, process.env['KUBECONFIG']);
+} else {
+  process.stderr.write(`${settings.join('\n')}\n`);
+  process.exit(2);
+}
