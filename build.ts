@@ -7,7 +7,12 @@ import { build } from 'esbuild';
 const require = createRequire(import.meta.url);
 await mkdir('dist', { recursive: true });
 await build({
-  entryPoints: { sidewarden: 'cli/main.ts', sidecar: 'sidecar/main.ts', operator: 'operator/main.ts' },
+  entryPoints: {
+    sidewarden: 'cli/main.ts',
+    sidecar: 'sidecar/main.ts',
+    operator: 'operator/main.ts',
+    'kubectl-sidewarden': 'cli/kubectl/main.ts',
+  },
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,

@@ -19,10 +19,12 @@ export interface DecideOptions {
   readonly json?: boolean;
 }
 
-export interface ModifyOptions extends DecideOptions {
+export interface NewText {
   readonly file?: string;
   readonly text?: string;
 }
+
+export type ModifyOptions = DecideOptions & NewText;
 
 export async function approve(typed: string, options: DecideOptions, screen: Screen): Promise<void> {
   const approval = await findApproval(options.state, typed);
@@ -41,13 +43,21 @@ export async function deny(typed: string, options: DecideOptions): Promise<void>
 
 export async function modify(typed: string, options: ModifyOptions, editor: string): Promise<void> {
   const approval = await findApproval(options.state, typed);
-  if (approval.status?.phase !== 'Pending') throw new CommandError(1, `too late: ${describePhase(approval)}`);
-  const text = await newText(approval, options, editor);
+  const text = await replacement(approval, options, editor);
+  await decide(approval, 'Modify', text, options);
+}
+
+/** What a person wants to run instead. */
+export async function replacement(approval: Approval, given: NewText, editor: string): Promise<string> {
+  const { status, spec } = approval;
+  if ((status?.phase ?? 'Pending') !== 'Pending')
+    throw new CommandError(1, `too late: ${describePhase(approval)}`);
+  const text = await newText(approval, given, editor);
   if (text.trim() === '') throw new CommandError(2, 'the new text is empty');
-  if (text === approval.spec.request.operation.text) throw new CommandError(2, 'nothing was changed');
+  if (text === spec.request.operation.text) throw new CommandError(2, 'nothing was changed');
   if (text.length > MAX_OPERATION_TEXT)
     throw new CommandError(2, `the new text has more than ${MAX_OPERATION_TEXT} characters`);
-  await decide(approval, 'Modify', text, options);
+  return text;
 }
 
 async function decide(
@@ -57,8 +67,7 @@ async function decide(
   options: DecideOptions,
 ): Promise<void> {
   const { request } = approval.spec;
-  const reason = options.reason ?? '';
-  if (reason.length > 1024) throw new CommandError(2, 'the reason has more than 1024 characters');
+  const reason = reasonFrom(options);
   const receipt = await submitDecision(options.state, {
     approval: approval.metadata.name,
     digest: request.digest,
@@ -77,7 +86,13 @@ async function decide(
   }
 }
 
-async function confirm(question: string): Promise<void> {
+export function reasonFrom({ reason = '' }: { readonly reason?: string }): string {
+  if (reason.length > 1024) throw new CommandError(2, 'the reason has more than 1024 characters');
+  return reason;
+}
+
+/** `n` stays pending. */
+export async function confirm(question: string): Promise<void> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   try {
     const said = await terminal.question(`${question} [y/N] `, { signal: ended(terminal) });
@@ -97,7 +112,7 @@ function ended(terminal: ReturnType<typeof createInterface>): AbortSignal {
   return controller.signal;
 }
 
-async function newText(approval: Approval, { file, text }: ModifyOptions, editor: string): Promise<string> {
+async function newText(approval: Approval, { file, text }: NewText, editor: string): Promise<string> {
   if (file !== undefined && text !== undefined)
     throw new CommandError(2, 'either --file or --text, not both');
   if (text !== undefined) return text;

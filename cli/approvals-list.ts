@@ -29,9 +29,12 @@ export async function list(options: ListOptions, screen: () => Screen): Promise<
 async function selected({ state, all }: ListOptions): Promise<readonly Approval[]> {
   const { approvals, unreadable } = await readApprovals(state);
   for (const name of unreadable) process.stderr.write(`${escapeLine(name)} cannot be read\n`);
-  const chosen =
-    all === true ? [...approvals] : approvals.filter(({ status }) => status?.phase === 'Pending');
-  return chosen.sort(
+  return byUrgency(approvals, all === true);
+}
+
+export function byUrgency(approvals: readonly Approval[], all: boolean): readonly Approval[] {
+  const chosen = approvals.filter(({ status }) => all || (status?.phase ?? 'Pending') === 'Pending');
+  return chosen.toSorted(
     (one, other) => rank(one) - rank(other) || one.metadata.name.localeCompare(other.metadata.name),
   );
 }
@@ -39,12 +42,12 @@ async function selected({ state, all }: ListOptions): Promise<readonly Approval[
 /** Pending ones first, the most urgent on top; then the newest of the others. */
 function rank({ status, spec }: Approval): number {
   const { expiresAt, createdAt } = spec.request;
-  return status?.phase === 'Pending' ? Date.parse(expiresAt) - 1e15 : -Date.parse(createdAt);
+  return (status?.phase ?? 'Pending') === 'Pending' ? Date.parse(expiresAt) - 1e15 : -Date.parse(createdAt);
 }
 
 type Show = (approvals: readonly Approval[]) => void;
 
-function table(screen: () => Screen): Show {
+export function table(screen: () => Screen): Show {
   let last = '';
   return (approvals) => {
     const text = listApprovals(approvals, screen());
@@ -55,13 +58,14 @@ function table(screen: () => Screen): Show {
 }
 
 /** One line of JSON for each approval that is new or has changed. */
-function changes(): Show {
+export function changes(): Show {
   const seen = new Map<string, string>();
   return (approvals) => {
     for (const approval of approvals) {
       const line = displayJson(approval);
-      if (seen.get(approval.metadata.name) === line) continue;
-      seen.set(approval.metadata.name, line);
+      const key = `${approval.metadata.namespace ?? ''}/${approval.metadata.name}`;
+      if (seen.get(key) === line) continue;
+      seen.set(key, line);
       process.stdout.write(`${line}\n`);
     }
   };

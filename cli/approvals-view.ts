@@ -12,8 +12,12 @@ export interface Screen {
   readonly width: number | null;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** What follows `sidewarden approvals VERB NAME` in commands to copy: ` --state DIR`, or nothing. */
+  /** What stands before `approve NAME` in commands to copy: `sidewarden approvals` when not given. */
+  readonly program?: string;
+  /** What follows `approve NAME` there: ` --state DIR`, or nothing. */
   readonly options: string;
+  /** Names are of several namespaces. */
+  readonly namespaces?: boolean;
 }
 
 type Style = Parameters<typeof styleText>[0];
@@ -247,7 +251,8 @@ function columnsOf(character: string): number {
 function commandsOf(approval: Approval, screen: Screen): readonly string[] {
   if (approval.status?.phase !== 'Pending') return [];
   const { name } = approval.metadata;
-  const command = (verb: string, rest = '') => `sidewarden approvals ${verb} ${name}${screen.options}${rest}`;
+  const { program = 'sidewarden approvals', options } = screen;
+  const command = (verb: string, rest = '') => `${program} ${verb} ${name}${options}${rest}`;
   return [
     `  Approve  ${command('approve')}`,
     `  Deny     ${command('deny', " --reason '…'")}`,
@@ -264,7 +269,7 @@ export function listApprovals(approvals: readonly Approval[], screen: Screen): s
     const many = times > 1 ? ` ×${times}` : '';
     const flag = warningsFor(approval).length > 0 ? '! ' : '';
     return [
-      `${approval.metadata.name}${many}`,
+      `${screen.namespaces === true ? `${approval.metadata.namespace ?? ''}/` : ''}${approval.metadata.name}${many}`,
       stateOf(approval, screen.now),
       escapeLine(identity.username).slice(0, 32),
       escapeLine(operation.verb),

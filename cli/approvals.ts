@@ -66,7 +66,8 @@ export function addApprovalsCommands(program: Command, settings: ApprovalsSettin
     );
 }
 
-async function run(command: () => Promise<void>): Promise<void> {
+/** Runs a command, and ends with its exit code. */
+export async function run(command: () => Promise<void>): Promise<void> {
   // A pager that was left early is no fault.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
@@ -81,7 +82,7 @@ async function run(command: () => Promise<void>): Promise<void> {
   }
 }
 
-function screenOf(options: string): Screen {
+export function screenOf(options: string): Screen {
   const { stdout } = process;
   // hasColors() knows NO_COLOR and dumb terminals.
   const color = stdout.isTTY && stdout.hasColors();
