@@ -2,15 +2,18 @@
  * Requests to the operator's broker: HTTPS with nothing trusted but the operator's own authority, and with the pod's token, which is
  * read for each request since the kubelet replaces it.
  */
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Parsed } from '../../crds/schema/failure.ts';
 import { AddressBook, type Resolve } from './address-book.ts';
 import { Backoff } from './backoff.ts';
 import { BrokerRequestError, brokerErrorOf } from './broker-error.ts';
-import { MAX_REQUEST, SILENCE, parseBrokerError } from './protocol.ts';
+import { MAX_REQUEST, parseBrokerError } from './protocol.ts';
 
 export interface BrokerAddress {
   /** `https://host:port`. */
@@ -30,9 +33,18 @@ export interface Asking {
   readonly signal?: AbortSignal;
 }
 
+export interface Upload {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly length: number;
+  readonly content: AsyncIterable<Uint8Array>;
+}
+
 /** Of an answer; what is larger is none. Events of the stream have a cap of their own. */
 const MAX_ANSWER = 1024 * 1024;
 const MAX_TOKEN = 65_536;
+const UPLOAD_IDLE = 20_000;
+/** Until a stream begins. */
+const HEADERS = 4_000;
 
 export class BrokerClient {
   readonly #address: BrokerAddress;
@@ -69,10 +81,39 @@ export class BrokerClient {
     }
   }
 
+  /** Sends a file of `length` bytes; one try. Rejects with a `BrokerRequestError`. */
+  async put<T>(
+    path: string,
+    { headers, length, content }: Upload,
+    read: (input: unknown) => Parsed<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    try {
+      const token = await readToken(this.#address.tokenFile);
+      const request = httpsRequest(new URL(path, this.#address.url), {
+        ...this.#options(signal, this.#agent),
+        method: 'PUT',
+        headers: { ...headers, ...authorization(token), 'content-length': length },
+      });
+      request.setTimeout(UPLOAD_IDLE, () =>
+        request.destroy(new Error(`nothing moved for ${UPLOAD_IDLE} ms`)),
+      );
+      const answered = once(request, 'response');
+      // What goes wrong with the request is told by `answered`.
+      answered.catch(() => undefined);
+      await pipeline(Readable.from(content, { objectMode: false }), request).catch(() => undefined);
+      // The 'response' event has the response as its only argument.
+      const [response] = (await answered) as [IncomingMessage];
+      return readAnswer(response, await bodyOf(response), read);
+    } catch (error) {
+      throw brokerErrorOf(error);
+    }
+  }
+
   /** The answer to a GET whose body is a stream; the caller ends it. Rejects with a `BrokerRequestError`. */
   async open(path: string, signal: AbortSignal): Promise<IncomingMessage> {
     try {
-      const response = await this.#send('GET', path, undefined, SILENCE, false, signal);
+      const response = await this.#send('GET', path, undefined, HEADERS, false, signal);
       if (response.statusCode === 200) return response;
       throw refusal(response, await bodyOf(response));
     } catch (error) {
@@ -98,22 +139,22 @@ export class BrokerClient {
     timeout: number,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const limit = AbortSignal.timeout(timeout);
+    const limit = AbortSignal.timeout(Math.ceil(timeout));
     const both = signal ? AbortSignal.any([limit, signal]) : limit;
     const response = await this.#send('POST', path, text, timeout, this.#agent, both);
+    const { remoteAddress } = response.socket;
     const body = await bodyOf(response);
-    if (response.statusCode !== 200) {
-      const error = refusal(response, body);
-      if (error.code === 'unavailable') this.doubt(response.socket.remoteAddress);
+    try {
+      return readAnswer(response, body, read);
+    } catch (error) {
+      if (brokerErrorOf(error).code === 'unavailable') this.doubt(remoteAddress);
       throw error;
     }
-    const parsed = read(jsonOf(body));
-    if (parsed.kind === 'parsed') return parsed.value;
-    const [first] = parsed.errors;
-    throw new BrokerRequestError(
-      'protocol',
-      `the broker's answer cannot be read: ${first?.path.join('.') ?? ''} ${first?.message ?? ''}`,
-    );
+  }
+
+  #options(signal: AbortSignal, agent: Agent | false) {
+    const { ca } = this.#address;
+    return { agent, ca, minVersion: 'TLSv1.2', lookup: this.#book.lookup, signal } as const;
   }
 
   async #send(
@@ -125,18 +166,12 @@ export class BrokerClient {
     signal: AbortSignal,
   ): Promise<IncomingMessage> {
     const token = await readToken(this.#address.tokenFile);
-    const { url, ca } = this.#address;
     return new Promise((done, fail) => {
-      const request = httpsRequest(new URL(path, url), {
+      const request = httpsRequest(new URL(path, this.#address.url), {
+        ...this.#options(signal, agent),
         method,
-        agent,
-        ca,
-        minVersion: 'TLSv1.2',
-        lookup: this.#book.lookup,
-        signal,
         headers: {
-          authorization: `Bearer ${token}`,
-          accept: 'application/json',
+          ...authorization(token),
           ...(text === undefined
             ? {}
             : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
@@ -146,19 +181,40 @@ export class BrokerClient {
         () => request.destroy(new Error(`nothing came within ${timeout} ms`)),
         timeout,
       );
+      let address: string | undefined;
       request
+        .once('socket', (socket) => {
+          // Of a socket that was destroyed nothing is known any more.
+          address = socket.remoteAddress;
+          socket.once('connect', () => (address = socket.remoteAddress));
+        })
         .once('response', (response) => {
           clearTimeout(timer);
           done(response);
         })
         .once('error', (error) => {
           clearTimeout(timer);
-          if (!signal.aborted || isTimeout(signal)) this.doubt(request.socket?.remoteAddress);
+          if (!signal.aborted || isTimeout(signal)) this.doubt(address);
           fail(error);
         });
       request.end(text);
     });
   }
+}
+
+function authorization(token: string) {
+  return { authorization: `Bearer ${token}`, accept: 'application/json' };
+}
+
+function readAnswer<T>(response: IncomingMessage, body: string, read: (input: unknown) => Parsed<T>): T {
+  if (response.statusCode !== 200) throw refusal(response, body);
+  const parsed = read(jsonOf(body));
+  if (parsed.kind === 'parsed') return parsed.value;
+  const [first] = parsed.errors;
+  throw new BrokerRequestError(
+    'protocol',
+    `the broker's answer cannot be read: ${first?.path.join('.') ?? ''} ${first?.message ?? ''}`,
+  );
 }
 
 function isTimeout({ reason }: AbortSignal): boolean {

@@ -31,7 +31,7 @@ export class SessionCounts {
   readonly #sessions: Map<string, Counts>;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
-  #telling = false;
+  #telling: Promise<void> | undefined;
 
   private constructor(file: string, client: BrokerClient, log: Logger, sessions: Map<string, Counts>) {
     this.#file = file;
@@ -44,7 +44,9 @@ export class SessionCounts {
   static async load(state: string, client: BrokerClient, log: Logger): Promise<SessionCounts> {
     const file = join(state, FILE);
     const counts = new SessionCounts(file, client, log, await readCounts(file, log));
-    counts.#timer = setInterval(() => void counts.#tell(), INTERVAL);
+    counts.#timer = setInterval(() => {
+      counts.#telling ??= counts.#tell().finally(() => (counts.#telling = undefined));
+    }, INTERVAL);
     counts.#timer.unref();
     return counts;
   }
@@ -73,6 +75,8 @@ export class SessionCounts {
   /** The last report of every session, sent until it is taken, at most until the deadline by `performance.now()`. */
   async close(deadline: number): Promise<void> {
     clearInterval(this.#timer);
+    // Nothing may come behind the last one.
+    await this.#telling;
     await this.#write().catch(() => undefined);
     await Promise.all(
       [...this.#sessions].map(async ([connection, counts]) => {
@@ -102,16 +106,12 @@ export class SessionCounts {
   }
 
   async #tell(): Promise<void> {
-    if (this.#telling) return;
-    this.#telling = true;
     try {
       await this.#write();
       for (const [connection, counts] of this.#sessions)
         if (counts.untold) await this.#report(connection, counts);
     } catch (error) {
       this.#log.warn({ err: error }, 'the counts of the sessions could not be written');
-    } finally {
-      this.#telling = false;
     }
   }
 

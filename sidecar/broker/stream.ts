@@ -84,11 +84,12 @@ export class ConfigurationStream {
     try {
       const signal = AbortSignal.any([this.#closed.signal, one.signal]);
       const response = await this.#client.open('/v1/configuration', signal);
+      const { remoteAddress } = response.socket;
       try {
         await this.#read(response);
         return new BrokerRequestError('unavailable', 'the broker ended the stream');
       } catch (error) {
-        this.#client.doubt(response.socket.remoteAddress);
+        this.#client.doubt(remoteAddress);
         throw error;
       } finally {
         response.destroy();
