@@ -21,11 +21,24 @@ export interface TestObjectStore {
   place(bucket: string, more?: Readonly<Record<string, string>>): ObjectStorePlace;
   /** With Object Lock, and so versions, unless told. */
   makeBucket(bucket: string, lock?: 'locked' | 'plain' | 'versioned'): Promise<void>;
-  kill(signal?: NodeJS.Signals): Promise<void>;
-  /** After `kill`; resolves when it answers. */
+  kill(): Promise<void>;
+  /** Takes connections and never answers, until it is killed. */
+  freeze(): void;
+  /** After `kill`, or when it runs; resolves when it answers. */
   start(): Promise<void>;
   /** Ends it and removes everything. */
   stop(): Promise<void>;
+}
+
+/** The reason why none can be started here, for `skip`; builds it when it is not in the cache. */
+export async function objectStoreUnavailable(): Promise<string | undefined> {
+  if (process.platform !== 'linux') return 'the object store for tests is started on Linux only';
+  try {
+    await program('versitygw');
+    return undefined;
+  } catch (error) {
+    return `no object store: ${error instanceof Error ? error.message : String(error)}`;
+  }
 }
 
 /** `address` is where it listens: loopback unless told. */
@@ -57,7 +70,7 @@ export async function startObjectStore(address = '127.0.0.1'): Promise<TestObjec
     endpoint,
     region: 'us-east-1',
     forcePathStyle: true,
-    credentials: STORE_CREDENTIALS,
+    credentials: { ...STORE_CREDENTIALS },
     maxAttempts: 1,
   });
   const answers = () =>
@@ -92,9 +105,12 @@ export async function startObjectStore(address = '127.0.0.1'): Promise<TestObjec
       const VersioningConfiguration = { Status: 'Enabled' } as const;
       await client.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration }));
     },
-    kill: (signal) => component.kill(signal),
+    kill: () => component.kill(),
+    freeze: () => {
+      if (component.pid !== undefined) process.kill(component.pid, 'SIGSTOP');
+    },
     start: async () => {
-      component.start();
+      if (!component.running) component.start();
       await answers();
     },
     stop: async () => {

@@ -47,7 +47,8 @@ export class Bucket {
       endpoint: place.endpoint,
       region: place.region,
       forcePathStyle: place.pathStyle,
-      credentials,
+      // A copy: the SDK writes into what it is given.
+      credentials: { ...credentials },
       maxAttempts: 2,
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
@@ -221,11 +222,11 @@ export class Bucket {
   #lockHeaders(): Readonly<Record<string, string>> {
     const { lockMode, retention } = this.place;
     if (lockMode === 'None' || retention === undefined) return {};
-    // Whole seconds: some stores refuse fractions.
+    // Whole seconds, written without a fraction: what is signed is what the SDK makes of the date.
     const until = new Date(Math.ceil((Date.now() + retention * DAY) / 1000) * 1000);
     return {
       'x-amz-object-lock-mode': lockName(this.place),
-      'x-amz-object-lock-retain-until-date': until.toISOString(),
+      'x-amz-object-lock-retain-until-date': until.toISOString().replace('.000Z', 'Z'),
     };
   }
 

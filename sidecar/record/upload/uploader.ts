@@ -20,6 +20,7 @@ import { tallyLines, writeSent } from '../sent.ts';
 import type { TrustedKey } from '../signer.ts';
 import { readWhole, type RecordingStore } from '../store.ts';
 import { Tally } from '../tally.ts';
+import type { Uploads } from '../../uploads.ts';
 import type { RecordingBroker } from './recording-broker.ts';
 import { sendFile, type Sent } from './sending.ts';
 import { Slots } from './slots.ts';
@@ -48,7 +49,7 @@ const LONGEST_WAIT = 10_000;
 const IDLE = 20_000;
 const IDLE_AT_END = 2_000;
 
-export class Uploader {
+export class Uploader implements Uploads {
   /** To record into. */
   readonly store: RecordingStore;
   readonly #options: UploaderOptions;
@@ -101,6 +102,11 @@ export class Uploader {
     return [...this.#queues.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
+  /** Nothing to do: a recording's header says which connection it is of. */
+  session(): void {
+    return undefined;
+  }
+
   /** Takes up what an earlier run left; after `recoverRecordings` on the same folder, before any session. */
   async start(): Promise<void> {
     for (const recording of await this.#spool.sessions()) await this.#takeUp(recording);
@@ -110,9 +116,9 @@ export class Uploader {
 
   /**
    * After all recordings were closed: sends what is left, to the operator where the store does not take it, until the deadline
-   * (`performance.now()`). Resolves to how many files are left.
+   * (`performance.now()`); what is left then is in the log, and in `waiting`.
    */
-  async close(deadline: number): Promise<number> {
+  async close(deadline: number): Promise<void> {
     this.#ending.abort();
     // A store that only hangs must not take the time that handing over needs.
     const patience = setTimeout(
@@ -127,7 +133,6 @@ export class Uploader {
     this.#stop.abort();
     if (this.waiting > 0)
       this.#options.log.error({ files: this.waiting }, 'files of recordings are NOT in the store');
-    return this.waiting;
   }
 
   #finished(recording: string, file: string): void {

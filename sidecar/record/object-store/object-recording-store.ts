@@ -1,0 +1,153 @@
+/** Recordings in a bucket, for reading: every recording below a prefix, wherever its session's folder is. */
+import { RecordingError } from '../recording-error.ts';
+import type { LiveSegment, RecordingStore } from '../store.ts';
+import type { Bucket } from './bucket.ts';
+import { parseRecordingKey, SESSION_FILE } from './keys.ts';
+import { StoreError } from './store-error.ts';
+
+interface Place {
+  /** The session's folder, with a slash at its end. */
+  readonly folder: string;
+  /** Bytes by file. */
+  readonly files: Map<string, number>;
+}
+
+/** Failures are `RecordingError`s, code `store`. What is in the bucket is listed once, when it is opened. */
+export class ObjectRecordingStore implements RecordingStore {
+  readonly #bucket: Bucket;
+  readonly #recordings: ReadonlyMap<string, Place>;
+  /** Folders of sessions whose list is there. */
+  readonly #lists: ReadonlySet<string>;
+
+  private constructor(bucket: Bucket, recordings: ReadonlyMap<string, Place>, lists: ReadonlySet<string>) {
+    this.#bucket = bucket;
+    this.#recordings = recordings;
+    this.#lists = lists;
+  }
+
+  /** `prefix` without a slash at its end; `seen` is told now and then how many objects were listed. */
+  static async open(
+    bucket: Bucket,
+    prefix: string,
+    seen?: (objects: number) => void,
+  ): Promise<ObjectRecordingStore> {
+    const recordings = new Map<string, Place>();
+    const lists = new Set<string>();
+    let objects = 0;
+    await guarded(async () => {
+      for await (const { key, bytes } of bucket.list(prefix === '' ? '' : `${prefix}/`)) {
+        objects++;
+        if (objects % 1000 === 0) seen?.(objects);
+        if (key.endsWith(`/${SESSION_FILE}`)) lists.add(key.slice(0, -SESSION_FILE.length));
+        take(recordings, key, bytes);
+      }
+    });
+    return new ObjectRecordingStore(bucket, recordings, lists);
+  }
+
+  sessions(): Promise<readonly string[]> {
+    return Promise.resolve([...this.#recordings.keys()].sort());
+  }
+
+  list(recording: string): Promise<readonly string[]> {
+    return Promise.resolve([...(this.#recordings.get(recording)?.files.keys() ?? [])].sort());
+  }
+
+  size(recording: string, name: string): Promise<number | undefined> {
+    return Promise.resolve(this.#recordings.get(recording)?.files.get(name));
+  }
+
+  async read(
+    recording: string,
+    name: string,
+    maximum: number,
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const place = this.#recordings.get(recording);
+    if (place?.files.has(name) !== true) return undefined;
+    const content = await guarded(() => this.#bucket.read(`${place.folder}${recording}/${name}`));
+    return content && capped(content, name, maximum);
+  }
+
+  /** The session's folder that a recording lies in. */
+  folderOf(recording: string): string | undefined {
+    return this.#recordings.get(recording)?.folder;
+  }
+
+  /** Folders of all sessions, and which recordings lie in each. */
+  folders(): ReadonlyMap<string, readonly string[]> {
+    const folders = new Map<string, string[]>([...this.#lists].map((folder) => [folder, []]));
+    for (const [recording, { folder }] of this.#recordings) {
+      const known = folders.get(folder);
+      if (known === undefined) folders.set(folder, [recording]);
+      else known.push(recording);
+    }
+    return folders;
+  }
+
+  /** The signed list of a session's recordings; undefined when there is none yet. */
+  async readList(folder: string, maximum: number): Promise<AsyncIterable<Uint8Array> | undefined> {
+    if (!this.#lists.has(folder)) return undefined;
+    const content = await guarded(() => this.#bucket.read(`${folder}${SESSION_FILE}`));
+    return content && capped(content, SESSION_FILE, maximum);
+  }
+
+  create(): Promise<LiveSegment> {
+    return Promise.reject(readOnly());
+  }
+
+  put(): Promise<void> {
+    return Promise.reject(readOnly());
+  }
+
+  remove(): Promise<void> {
+    return Promise.reject(readOnly());
+  }
+}
+
+function take(recordings: Map<string, Place>, key: string, bytes: number): void {
+  const parsed = parseRecordingKey(key);
+  if (parsed === undefined) return;
+  const { folder, recording, file } = parsed;
+  let place = recordings.get(recording);
+  if (place === undefined) recordings.set(recording, (place = { folder, files: new Map<string, number>() }));
+  // Ids are not guessed: one in two sessions was copied there.
+  if (place.folder !== folder)
+    throw new RecordingError(
+      'format',
+      `recording ${recording} lies in two sessions: ${place.folder} and ${folder}`,
+    );
+  place.files.set(file, bytes);
+}
+
+async function* capped(
+  content: AsyncIterable<Uint8Array>,
+  name: string,
+  maximum: number,
+): AsyncGenerator<Uint8Array> {
+  let total = 0;
+  const parts = content[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const part = await guarded(() => parts.next());
+      if (part.done === true) return;
+      total += part.value.length;
+      if (total > maximum) throw new RecordingError('format', `${name} is larger than ${maximum} bytes`);
+      yield part.value;
+    }
+  } finally {
+    await parts.return?.();
+  }
+}
+
+async function guarded<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof StoreError) throw new RecordingError('store', error.message, error);
+    throw error;
+  }
+}
+
+function readOnly(): RecordingError {
+  return new RecordingError('store', 'recordings in a bucket are only read');
+}
