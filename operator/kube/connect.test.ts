@@ -9,9 +9,19 @@ import {
   startControlPlane,
 } from '../../e2e/cluster/control-plane.ts';
 import { type RunningKube, connectKube } from './connect.ts';
-import { CONFIG_MAPS, CONNECTIONS, type Key, type KubeObject, NAMESPACES, PODS, SECRETS } from './kube.ts';
+import {
+  CONFIG_MAPS,
+  CONNECTIONS,
+  type Key,
+  KubeError,
+  type KubeObject,
+  NAMESPACES,
+  PODS,
+  SECRETS,
+} from './kube.ts';
 import type { Json } from './object.ts';
 import { readConnection } from './read.ts';
+import { Transport } from './transport.ts';
 
 const unavailable = await controlPlaneUnavailable();
 const log = pino({ level: 'silent' });
@@ -203,6 +213,28 @@ suite('Kubernetes', { skip: unavailable ?? false }, () => {
       limit: 20_000,
     });
     assert.equal(kube.stores.namespaces.get('', 'default')?.kind, 'Namespace');
+  });
+
+  test('a version from before the API server was started again is 410, as a status or as an event', async () => {
+    const transport = new Transport(plane.client);
+    const query = { watch: 'true', resourceVersion: '1', timeoutSeconds: '5' };
+    const call = {
+      method: 'GET',
+      path: '/api/v1/configmaps',
+      query,
+      stop: AbortSignal.timeout(10_000),
+    } as const;
+    const codes: unknown[] = [];
+    try {
+      for await (const line of transport.lines(call)) {
+        const { type, object } = JSON.parse(line);
+        if (type === 'ERROR') codes.push(object.code);
+      }
+    } catch (error) {
+      if (error instanceof KubeError) codes.push(error.status);
+    }
+    transport.close();
+    assert.deepEqual(codes, [410]);
   });
 });
 
