@@ -176,7 +176,7 @@ export class ConfigurationStream {
     if (response.writableNeedDrain) {
       this.#stalledSince ??= performance.now();
       if (performance.now() - this.#stalledSince > STALLED) response.destroy();
-    } else if (performance.now() - this.#lastSent >= PING / 2) this.#send({ kind: 'ping' });
+    } else if (performance.now() - this.#lastSent >= PING * 0.75) this.#send({ kind: 'ping' });
   }
 
   #send(event: BrokerEvent): void {
