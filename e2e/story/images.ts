@@ -40,7 +40,7 @@ set -e
 if [ ! -s /data/pg/PG_VERSION ]; then
   umask 077
   printf '%s' "$POSTGRES_PASSWORD" > /tmp/password
-  initdb -D /data/pg -U postgres -E UTF8 --locale=C -A scram-sha-256 --pwfile=/tmp/password -N > /tmp/initdb.log
+  initdb -D /data/pg -U postgres -E UTF8 --locale=C -A trust --pwfile=/tmp/password -N > /tmp/initdb.log
   rm /tmp/password
   echo 'host all all all scram-sha-256' >> /data/pg/pg_hba.conf
   echo "create database \\"$POSTGRES_DB\\"" | postgres --single -D /data/pg postgres > /dev/null
