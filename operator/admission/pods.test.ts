@@ -271,6 +271,7 @@ test('jobs with init containers, a dry run, a redirect, two connections', { skip
   );
   assert.deepEqual(inits[1]?.['args'], [
     'redirect',
+    '64937',
     '15432=orders.db.internal:5432',
     '15433=stock.db.internal:5432',
   ]);

@@ -76,7 +76,7 @@ export function redirectContainer({ settings }: InjectContext, placed: readonly 
     name: REDIRECT_NAME,
     image: settings.image,
     imagePullPolicy: settings.pullPolicy,
-    args: ['redirect', ...placed.map(redirectArgument)],
+    args: ['redirect', String(SIDECAR_UID), ...placed.map(redirectArgument)],
     resources: settings.resources,
     securityContext: {
       ...CONFINED,
