@@ -78,9 +78,10 @@ export class Spool {
     }
   }
 
-  read(file: SpooledFile): AsyncIterable<Uint8Array> {
+  /** Opens the file when it is read. */
+  async *read(file: SpooledFile): AsyncGenerator<Uint8Array> {
     // A stream of a file without an encoding gives buffers.
-    return createReadStream(this.#path(file)) as AsyncIterable<Buffer>;
+    yield* createReadStream(this.#path(file)) as AsyncIterable<Buffer>;
   }
 
   async facts(file: SpooledFile): Promise<FileFacts> {

@@ -63,13 +63,13 @@ export async function sendFile(
 async function send(broker: RecordingBroker, { request, content }: Prepared, way: SendingWay): Promise<Sent> {
   const { signal, idle, handOver } = way;
   const keep = async (): Promise<Sent> => {
-    await broker.file(request, await content(), signal);
+    await broker.file(request, lazily(content), signal);
     return { kind: 'safe', with: 'operator' };
   };
   if (handOver === 'at-once') return keep();
   const answer = await broker.upload(request, signal);
   if (answer.kind === 'kept') return { kind: 'kept' };
-  const put = await putFile(targetOf(answer), await content(), { bytes: request.bytes, idle, signal });
+  const put = await putFile(targetOf(answer), lazily(content), { bytes: request.bytes, idle, signal });
   switch (put.kind) {
     case 'stored':
       return { kind: 'safe', with: 'store' };
@@ -84,6 +84,11 @@ async function send(broker: RecordingBroker, { request, content }: Prepared, way
       if (handOver === 'when-store-fails') return keep();
       return { kind: 'failed', message: `the store did not take it: ${put.message}` };
   }
+}
+
+/** Opens a file only when it is read: one that never is need not be closed. */
+async function* lazily(open: () => Promise<AsyncIterable<Uint8Array>>): AsyncGenerator<Uint8Array> {
+  yield* await open();
 }
 
 async function prepareDocument(

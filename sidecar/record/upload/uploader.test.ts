@@ -63,7 +63,7 @@ async function startSidecar(state: string, broker: RecordingBroker, more: More =
     openRecording(uploader.store, recordingHeader(), signer, {
       durability,
       segmentBytes,
-      onFailure: () => undefined,
+      onFailure: (error) => log.error({ err: error }, 'failed'),
     });
   return { state, folder, signer, uploader, record };
 }
@@ -151,12 +151,16 @@ suite('uploads', { skip: unavailable ?? false }, () => {
     await store.makeBucket('full');
     const operator = await startTestRecordings(t, store, 'full');
     const { uploader, record } = await startSidecar(await newState(t), operator.broker, {
-      capacity: 100_000,
+      capacity: 400_000,
     });
     await store.kill();
     const strict = await record('strict');
     const batched = await record();
-    for (let operation = 1; !uploader.full; operation += 20) await fill(batched, 20, operation);
+    for (let operation = 1; !uploader.full; operation += 10) {
+      await fill(batched, 10, operation);
+      // Longer than the recorder keeps what is not written.
+      await sleep(30);
+    }
     assert.ok(strict.failed);
     assert.ok(!batched.failed);
     await store.start();

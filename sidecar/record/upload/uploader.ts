@@ -123,7 +123,7 @@ export class Uploader implements Uploads {
     // A store that only hangs must not take the time that handing over needs.
     const patience = setTimeout(
       () => this.#puts.abort(),
-      Math.min(IDLE_AT_END, (deadline - performance.now()) / 3),
+      Math.min(IDLE_AT_END, Math.max(0, deadline - performance.now()) / 3),
     );
     const end = setTimeout(() => this.#stop.abort(), Math.max(0, deadline - performance.now()));
     for (const recording of this.#queues.keys()) this.#run(recording);
