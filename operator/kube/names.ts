@@ -10,6 +10,8 @@ export const INJECTED_LABEL = 'sidewarden.dev/injected';
 export const ENFORCE_LABEL = 'sidewarden.dev/enforce';
 /** On a Session: what was provisioned for it is not yet revoked. */
 export const SESSION_FINALIZER = 'sidewarden.dev/revoke';
+/** On a ProtectedConnection: Sessions on it are not yet revoked, and revoking needs what it says. */
+export const CONNECTION_FINALIZER = 'sidewarden.dev/sessions';
 /** On a Session, which stands in its connection's namespace: the run's pod. */
 export const POD_UID_LABEL = 'sidewarden.dev/pod-uid';
 export const POD_NAMESPACE_LABEL = 'sidewarden.dev/pod-namespace';
