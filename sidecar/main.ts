@@ -3,6 +3,7 @@ import './engine.ts';
 import pino from 'pino';
 import { dumpNothing } from './core-dump.ts';
 import { HealthServer } from './health.ts';
+import { redirect } from './redirect.ts';
 import { type Settings, settingsFrom } from './settings.ts';
 import { Sidecar } from './sidecar.ts';
 
@@ -43,8 +44,21 @@ async function run(settings: Settings): Promise<void> {
   process.exit(0);
 }
 
+/** The same image also sets the redirect's rules, in an init container: `redirect UID LISTEN=HOST:PORT...`. */
+async function setRedirect(args: readonly string[]): Promise<void> {
+  try {
+    await redirect(args);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : 'the redirect failed'}\n`);
+    process.exit(1);
+  }
+}
+
+const [, , command, ...args] = process.argv;
 const settings = settingsFrom(process.env);
-if ('state' in settings) {
+if (command === 'redirect') {
+  await setRedirect(args);
+} else if ('state' in settings) {
   await run(settings);
 } else {
   process.stderr.write(`${settings.join('\n')}\n`);
