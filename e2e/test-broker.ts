@@ -11,6 +11,8 @@ import {
   parseApprovalEnd,
   parseApprovalMessage,
   parseBrokerEvent,
+  parseSealRequest,
+  parseUploadRequest,
   parseSessionReport,
   parseSessionRequest,
   type ApprovalAnswer,
@@ -188,6 +190,12 @@ export class TestBroker {
       case '/v1/sessions/report':
         this.state.reports.push(read(parseSessionReport(body)));
         return {};
+      case '/v1/recordings/seal':
+        read(parseSealRequest(body));
+        return { keyId: 'none', signature: 'none' };
+      case '/v1/recordings/upload':
+        read(parseUploadRequest(body));
+        return { kind: 'kept' };
       case '/v1/approvals':
         return this.state.ask(read(parseApprovalMessage(body)));
       case '/v1/approvals/end': {

@@ -15,6 +15,7 @@ import type { Logger } from 'pino';
 import { BrokerApprovals } from './broker/approvals.ts';
 import { type BrokerAddress, BrokerClient } from './broker/client.ts';
 import type { ConfigurationEvent, DecisionEvent, RevokedEvent } from './broker/event.ts';
+import { BrokerRecordings } from './broker/recordings.ts';
 import { Reports } from './broker/reports.ts';
 import { configureRun } from './broker/run-configuration.ts';
 import { recordRun } from './broker/run-recordings.ts';
@@ -28,14 +29,17 @@ import { loadParser } from './postgres/sql/parser.ts';
 import { PolicySet } from './policy/policy-set.ts';
 import { DirectoryStore } from './record/directory-store.ts';
 import { recoverRecordings } from './record/recover.ts';
-import { loadSigner } from './record/signer.ts';
-import { KEPT, type Uploads } from './uploads.ts';
+import { loadSigner, trustedKeyOf } from './record/signer.ts';
+import { Uploader } from './record/upload/uploader.ts';
+import type { Uploads } from './uploads.ts';
 
 export interface SidecarOptions {
   readonly broker: BrokerAddress;
   /** Folder for recordings, their key, and counts. */
   readonly state: string;
   readonly redirect: boolean;
+  /** Recordings that wait for the store, from which on strict sessions refuse operations. */
+  readonly spoolBytes?: number;
   readonly log: Logger;
 }
 
@@ -76,13 +80,19 @@ export class Sidecar implements StreamListener {
     const parser = loadParser();
     await mkdir(state, { recursive: true, mode: 0o700 });
     const signer = await loadSigner(state);
-    const store = new DirectoryStore(join(state, 'recordings'));
-    for (const recovery of await recoverRecordings(store, signer))
+    const folder = new DirectoryStore(join(state, 'recordings'));
+    for (const recovery of await recoverRecordings(folder, signer))
       log.warn({ recovery }, 'a recording of an interrupted session');
     const client = new BrokerClient(options.broker);
     const counts = await SessionCounts.load(state, client, log);
-    await parser;
-    const uploads = KEPT;
+    const uploads = new Uploader({
+      folder,
+      trusted: trustedKeyOf(signer),
+      broker: new BrokerRecordings(client),
+      log,
+      ...(options.spoolBytes === undefined ? {} : { capacity: options.spoolBytes }),
+    });
+    await Promise.all([parser, uploads.start()]);
     const reports = new Reports(client, log);
     const metrics = new SidecarMetrics();
     const approvals: BrokerApprovals = new BrokerApprovals({
@@ -91,7 +101,7 @@ export class Sidecar implements StreamListener {
       log,
       connected: () => sidecar.connected,
     });
-    const openRecording = recordRun(recordInto(store, signer), { counts, uploads, metrics });
+    const openRecording = recordRun(recordInto(uploads.store, signer), { counts, uploads, metrics });
     const enforcement = new Enforcement({ log, approvals, openRecording }, NOTHING);
     const { redirect } = options;
     const parts = { log, redirect, client, reports, counts, uploads, approvals, enforcement, metrics };

@@ -9,12 +9,3 @@ export interface Uploads extends SpoolState {
   /** The spool is full: sessions whose recording is `strict` refuse further operations, for as long as it is. */
   readonly full: boolean;
 }
-
-/** Recordings stay in the state folder. */
-export const KEPT: Uploads = {
-  session: () => undefined,
-  close: () => Promise.resolve(),
-  full: false,
-  spoolBytes: 0,
-  lag: 0,
-};

@@ -87,6 +87,8 @@ export class ConfigurationStream {
       const { remoteAddress } = response.socket;
       try {
         await this.#read(response);
+        // A replica that ends wants its sidecars to go to another.
+        this.#client.doubt(remoteAddress);
         return new BrokerRequestError('unavailable', 'the broker ended the stream');
       } catch (error) {
         this.#client.doubt(remoteAddress);
