@@ -53,6 +53,8 @@ export interface ConnectionConfig {
     readonly also: string | undefined;
     readonly tls: { readonly certificate: string; readonly key: string } | undefined;
   };
+  /** `role.maskedViews` of a provisioned role. */
+  readonly maskedViews: boolean;
   readonly recording: {
     readonly durability: 'strict' | 'batched';
     readonly budget: { readonly rows: number; readonly bytes: number };
@@ -208,6 +210,7 @@ class Connection {
         also: this.#place.kind === 'pod' && this.#place.redirect ? '::1' : undefined,
         tls: listenTls,
       },
+      maskedViews: spec.role.provision && spec.role.maskedViews,
       recording: { durability: spec.recording.durability, budget: spec.recording.rowBudget },
       limits: {
         messageBytes: spec.limits.maxMessageBytes,

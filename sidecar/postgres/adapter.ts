@@ -332,6 +332,7 @@ export class PostgresAdapter {
       names: exchange.names,
       ask: exchange.ask,
       inTransaction: () => exchange.open,
+      maskedViews: this.config.maskedViews,
     });
     const masking = new Masking({
       rules: () => pipeline.masks,

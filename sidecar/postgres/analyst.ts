@@ -79,7 +79,7 @@ export class AnalysisError extends Error {
 const SETTINGS_QUERY =
   'SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true)), ' +
   '(SELECT nspname FROM pg_catalog.pg_namespace WHERE oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), ' +
-  "current_user, pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('standard_conforming_strings')";
+  "current_user, pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('standard_conforming_strings'), session_user";
 
 export interface AnalystParts {
   readonly shared: SharedAnalysis;
@@ -87,6 +87,8 @@ export interface AnalystParts {
   /** Runs a query on the session's own connection; undefined while its transaction has failed. */
   readonly ask: (sql: string) => ReturnType<CatalogQuery> | undefined;
   readonly inTransaction: () => boolean;
+  /** The operator made a schema of the login role's own name, and put masked views of tables into it. */
+  readonly maskedViews: boolean;
 }
 
 export class Analyst {
@@ -94,6 +96,7 @@ export class Analyst {
   readonly #names: Names;
   readonly #ask: AnalystParts['ask'];
   readonly #inTransaction: () => boolean;
+  readonly #maskedViews: boolean;
   #private: Catalog | undefined;
   /** Version of the shared catalog that the private one was last compared with. */
   #followed = 0;
@@ -101,6 +104,7 @@ export class Analyst {
   #temporary: string | null = null;
   #pathKey = '';
   #role = '';
+  #login: string | null = null;
   #stale = true;
   /** Something ran that may have changed how texts are read. */
   #unpinned = false;
@@ -113,6 +117,7 @@ export class Analyst {
     this.#names = parts.names;
     this.#ask = parts.ask;
     this.#inTransaction = parts.inTransaction;
+    this.#maskedViews = parts.maskedViews;
   }
 
   get role(): string {
@@ -147,6 +152,7 @@ export class Analyst {
       this.#path = schemaNames(row?.[0] ?? '[]');
       this.#temporary = row?.[1] ?? null;
       this.#role = row?.[2] ?? '';
+      this.#login = row?.[5] ?? null;
       this.#pathKey = JSON.stringify([this.#path, this.#temporary]);
       this.#stale = false;
       this.#unpinned = false;
@@ -260,7 +266,7 @@ export class Analyst {
 
   #once(text: string, masks: MaskRules): Analysis {
     this.#names.beginAnalysis(masks);
-    const catalog = this.#catalog().view(this.#path, this.#temporary);
+    const catalog = this.#catalog().view(this.#path, this.#temporary, this.#maskedViews ? this.#login : null);
     return analyze(text, { catalog, masks, names: this.#names });
   }
 

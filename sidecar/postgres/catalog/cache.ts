@@ -97,18 +97,23 @@ export class Catalog {
   /**
    * The catalog under a search_path. `searchPath` is what the server really searches: `"$user"` replaced, schemas that
    * do not exist or that the role may not use left out (`current_schemas(true)` gives just that, pg_catalog and the
-   * temporary schema in their places). `tempSchema` is this session's own (`pg_temp_3`), null while it has none.
+   * temporary schema in their places). `tempSchema` is this session's own (`pg_temp_3`), null while it has none;
+   * `maskedSchema` the one with the operator's masked views, null when there is none.
    * Cheap: the same path gives the same object.
    */
-  view(searchPath: readonly string[], tempSchema: string | null): CatalogView {
-    const key = JSON.stringify([searchPath, tempSchema]);
+  view(
+    searchPath: readonly string[],
+    tempSchema: string | null,
+    maskedSchema: string | null = null,
+  ): CatalogView {
+    const key = JSON.stringify([searchPath, tempSchema, maskedSchema]);
     const known = this.#views.get(key);
     if (known !== undefined) return known;
     if (this.#views.size >= MAX_VIEWS) {
       this.#views = new Map();
       this.#schemas = new Set();
     }
-    const view = catalogView(this.#loaded, searchPath, tempSchema);
+    const view = catalogView(this.#loaded, searchPath, tempSchema, maskedSchema);
     this.#views.set(key, view);
     for (const schema of [...searchPath, ...(tempSchema === null ? [] : [tempSchema])])
       this.#schemas.add(schema);

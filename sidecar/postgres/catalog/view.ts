@@ -28,7 +28,30 @@ function searchOrder(path: readonly string[], tempSchema: string | null): readon
   return [...new Set(order)];
 }
 
-export function catalogView(loaded: Loaded, path: readonly string[], tempSchema: string | null): CatalogView {
+/** The end of what `pg_get_viewdef` gives of a view over one table. */
+const ONLY_TABLE = /\n\s*FROM ("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)\.("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*);\s*$/;
+
+function unquoted(name: string): string {
+  return name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
+}
+
+/**
+ * A masked view stands for its table: the operator made it of that table alone, column for column, with the masks in it. So rules
+ * see the table's own name, and its protected columns are protected as ever. Anything that is not such a view is what it is.
+ */
+function standsFor(view: Relation, namesakes: readonly { readonly oid: number; readonly schema: string }[]) {
+  const [, schema, name] = ONLY_TABLE.exec(view.definition ?? '') ?? [];
+  if (view.kind !== 'view' || schema === undefined || name === undefined) return undefined;
+  if (unquoted(name) !== view.name) return undefined;
+  return namesakes.find((other) => other.schema === unquoted(schema))?.oid;
+}
+
+export function catalogView(
+  loaded: Loaded,
+  path: readonly string[],
+  tempSchema: string | null,
+  maskedSchema: string | null = null,
+): CatalogView {
   const order = searchOrder(path, tempSchema);
   const schemaOf = (schema: string) => (schema === TEMP ? tempSchema : truncateName(schema));
 
@@ -55,7 +78,11 @@ export function catalogView(loaded: Loaded, path: readonly string[], tempSchema:
       const candidates = loaded.named(truncateName(name));
       if (candidates === undefined) return undefined;
       const found = find(candidates, schema);
-      return found === undefined ? null : loaded.relation(found.oid);
+      if (found === undefined) return null;
+      const relation = loaded.relation(found.oid);
+      if (found.schema !== maskedSchema || !relation) return relation;
+      const table = standsFor(relation, candidates);
+      return table === undefined ? relation : loaded.relation(table);
     },
     relationByOid: (oid) => loaded.relation(oid),
     userFunctions(schema, name) {
