@@ -192,7 +192,7 @@ async function build(name: Program, source: Source & { kind: 'build' }, folder: 
 
 function goBuild(folder: string, args: readonly string[]): Promise<void> {
   return new Promise((done, fail) => {
-    const go = spawn('go', ['build', '-mod=mod', ...args], {
+    const go = spawn('go', ['build', '-mod=mod', '-buildvcs=false', ...args], {
       cwd: folder,
       env: { ...toolEnvironment, CGO_ENABLED: '0' },
       stdio: ['ignore', 'ignore', 'pipe'],
