@@ -36,4 +36,5 @@ await copyFile(join(parser, 'libpg-query.wasm'), join('dist', 'libpg-query.wasm'
 const plugin = join('dist', 'kubectl-sidewarden');
 await chmod(`${plugin}.mjs`, 0o755);
 await rm(plugin, { force: true });
-await symlink('kubectl-sidewarden.mjs', plugin);
+// Another build may be faster.
+await symlink('kubectl-sidewarden.mjs', plugin).catch(() => undefined);

@@ -271,7 +271,7 @@ export function listApprovals(approvals: readonly Approval[], screen: Screen): s
     return [
       `${screen.namespaces === true ? `${approval.metadata.namespace ?? ''}/` : ''}${approval.metadata.name}${many}`,
       stateOf(approval, screen.now),
-      escapeLine(identity.username).slice(0, 32),
+      escapeLine(shortName(identity.username)).slice(0, 32),
       escapeLine(operation.verb),
       evidence.estimatedRows === undefined ? '' : String(evidence.estimatedRows),
       flag + summarize(operation.text, 90),
@@ -287,6 +287,11 @@ export function listApprovals(approvals: readonly Approval[], screen: Screen): s
       .join('  ')
       .trimEnd();
   return [paint('dim', line(headings)), ...rows.map((row) => fit(line(row), screen.width)), ''].join('\n');
+}
+
+/** Where a service account is from tells more than that it is one. */
+function shortName(username: string): string {
+  return username.replace(/^system:serviceaccount:([^:]+):/u, '$1/');
 }
 
 /** The end of a row may be left out, since `show` has it all; three dots say so. */

@@ -25,7 +25,7 @@ Examples:
   kubectl sidewarden approvals -A                     what waits, in all namespaces
   kubectl sidewarden approvals -n production --watch  as it changes
   kubectl sidewarden show orders-db-7f3k2m            one of them, whole
-  kubectl sidewarden approve 7f3k --reason 'agreed'   the end of a name is enough, if only one has it
+  kubectl sidewarden approve 7f3k --reason 'agreed'   a name's beginning is enough, or its last part's
   kubectl sidewarden deny 7f3k --reason 'not today'
   kubectl sidewarden modify 7f3k                      another text, in your editor
   kubectl sidewarden sessions -A                      who is connected
