@@ -4,6 +4,7 @@ import pino from 'pino';
 import { dumpNothing } from './core-dump.ts';
 import { HealthServer } from './health.ts';
 import { redirect } from './redirect.ts';
+import { redirect } from './redirect.ts';
 import { type Settings, settingsFrom } from './settings.ts';
 import { Sidecar } from './sidecar.ts';
 
