@@ -4,6 +4,9 @@ import pino from 'pino';
 import { startOperator } from './operator.ts';
 import { settingsFrom, type Settings } from './settings.ts';
 
+/** Milliseconds: by then no API server and no sidecar is sent to a pod that is being deleted. */
+const DRAIN = 3_000;
+
 async function run(settings: Settings, kubeconfig: string | undefined): Promise<void> {
   const log = pino(
     { level: settings.logLevel, base: null, redact: ['password', '*.password', 'token', '*.token'] },
@@ -13,7 +16,7 @@ async function run(settings: Settings, kubeconfig: string | undefined): Promise<
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done(signal));
   });
   try {
-    const operator = await startOperator({ settings, kubeconfig, log });
+    const operator = await startOperator({ settings, kubeconfig, log, drain: DRAIN });
     log.info({ ports: operator.ports }, 'ready');
     const signal = await ended;
     log.info({ signal }, 'stopping');

@@ -1,6 +1,7 @@
 /** The operator: admission and broker on every replica, controllers on the one that leads. */
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { loadParser } from '../sidecar/postgres/sql/parser.ts';
 import { stampHandler } from './admission/approvals.ts';
@@ -22,9 +23,12 @@ import { OperatorMetrics } from './metrics.ts';
 import { createPostgresProvisioner } from './provision/postgres/provisioner.ts';
 import type { Provisioner } from './provision/provisioner.ts';
 import { approvalController } from './reconcile/approval.ts';
+import { connectionHoldController } from './reconcile/connection-hold.ts';
 import { connectionController } from './reconcile/connection.ts';
 import { runController, type Controller, type RunningController } from './reconcile/controller.ts';
+import { orphanController } from './reconcile/orphan.ts';
 import { policyController } from './reconcile/policy.ts';
+import { sessionController } from './reconcile/session.ts';
 import { signInToPostgres } from './reconcile/sign-in.ts';
 import { recordingReady } from './recordings/recording-ready.ts';
 import { StoredRecordings } from './recordings/service.ts';
@@ -36,6 +40,8 @@ export interface OperatorOptions {
   /** Path; the pod's own service account when not given. */
   readonly kubeconfig: string | undefined;
   readonly log: Logger;
+  /** Milliseconds between not being ready and listening no more: until nobody is sent here. None when not given. */
+  readonly drain?: number;
 }
 
 export interface Operator {
@@ -109,7 +115,7 @@ async function start(options: OperatorOptions, shutdown: Shutdown): Promise<Oper
     kube,
     approvals,
     recordings,
-    provisioner: (protocol) => (protocol === 'postgres' ? provisioner : undefined),
+    provisioner: provisionerOf(parts),
     log: log.child({ part: 'broker' }),
     port: settings.ports.broker,
     address: settings.address,
@@ -129,6 +135,7 @@ async function start(options: OperatorOptions, shutdown: Shutdown): Promise<Oper
   if (settings.certificates === undefined)
     shutdown.add(keepWebhooks({ kube, name: settings.webhooks, certificates, log }));
 
+  shutdown.add(() => sleep(options.drain ?? 0));
   const leadership = lead(parts, shutdown);
   metrics.watch({
     ...kube.stores,
@@ -157,6 +164,10 @@ interface Parts {
   readonly stamper: Stamper;
   readonly recordings: StoredRecordings;
   readonly provisioner: Provisioner;
+}
+
+function provisionerOf({ provisioner }: Parts): (protocol: string) => Provisioner | undefined {
+  return (protocol) => (protocol === 'postgres' ? provisioner : undefined);
 }
 
 async function certificatesOf(
@@ -198,7 +209,9 @@ function handlersOf({ settings, kube, certificates, stamper }: Parts): Readonly<
   };
 }
 
-function controllersOf({ settings, kube, log, stamper, recordings }: Parts): readonly Controller[] {
+function controllersOf(parts: Parts): readonly Controller[] {
+  const { settings, kube, log, stamper, recordings } = parts;
+  const provisioner = provisionerOf(parts);
   return [
     policyController(kube),
     connectionController({
@@ -207,6 +220,9 @@ function controllersOf({ settings, kube, log, stamper, recordings }: Parts): rea
       recordingReady: (namespace, configMap) => recordingReady(recordings.places, namespace, configMap),
     }),
     approvalController({ kube, stamper, ttl: settings.endedTtl, log }),
+    sessionController({ kube, provisioner, recordings, ttl: settings.endedTtl }),
+    connectionHoldController(kube),
+    orphanController({ kube, provisioner, log }),
   ];
 }
 

@@ -8,21 +8,18 @@ export interface Reply {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-export interface RequestOptions {
-  readonly token?: string | undefined;
-  readonly method?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
 export class TestSidecar {
   readonly #port: number;
   readonly #ca: string;
   readonly #token: string | undefined;
+  readonly #name: string | undefined;
 
-  constructor(port: number, ca: string, token: string | undefined) {
+  /** `name`: whom the certificate must be for; 127.0.0.1 when not given. */
+  constructor(port: number, ca: string, token: string | undefined, name?: string) {
     this.#port = port;
     this.#ca = ca;
     this.#token = token;
+    this.#name = name;
   }
 
   post(path: string, body: unknown): Promise<Reply> {
@@ -35,14 +32,30 @@ export class TestSidecar {
     body: string | Buffer,
     headers: Readonly<Record<string, string>>,
   ): Promise<Reply> {
+    const response = await this.#ask(method, path, body, headers);
+    return reply(response);
+  }
+
+  /** For what answers no JSON. */
+  async plain(method: string, path: string): Promise<{ readonly status: number; readonly text: string }> {
+    const response = await this.#ask(method, path, '', {});
+    const text = Buffer.concat(await response.toArray()).toString();
+    return { status: response.statusCode ?? 0, text };
+  }
+
+  #ask(
+    method: string,
+    path: string,
+    body: string | Buffer,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<IncomingMessage> {
     const request = this.request(method, path, headers);
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       request.on('response', resolve);
       // What the broker does not read can end in a broken pipe, after its answer.
       request.on('error', reject);
       request.end(body);
     });
-    return reply(response);
   }
 
   request(method: string, path: string, headers: Readonly<Record<string, string>> = {}): ClientRequest {
@@ -51,6 +64,7 @@ export class TestSidecar {
       host: '127.0.0.1',
       port: this.#port,
       ca: this.#ca,
+      ...(this.#name === undefined ? {} : { servername: this.#name }),
       agent: false,
       method,
       path,
