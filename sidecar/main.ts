@@ -4,7 +4,6 @@ import pino from 'pino';
 import { dumpNothing } from './core-dump.ts';
 import { HealthServer } from './health.ts';
 import { redirect } from './redirect.ts';
-import { redirect } from './redirect.ts';
 import { type Settings, settingsFrom } from './settings.ts';
 import { Sidecar } from './sidecar.ts';
 
@@ -59,6 +58,11 @@ const [, , command, ...args] = process.argv;
 const settings = settingsFrom(process.env);
 if (command === 'redirect') {
   await setRedirect(args);
+} else if (command !== undefined) {
+  process.stderr.write(
+    `${JSON.stringify(command)} is unknown: there is redirect, and without arguments the sidecar\n`,
+  );
+  process.exit(2);
 } else if ('state' in settings) {
   await run(settings);
 } else {
