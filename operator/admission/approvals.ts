@@ -20,7 +20,7 @@ import {
 import { formatPath } from '../../crds/schema/path.ts';
 import { describePhase, whoIsNeeded } from '../../sidecar/approval/judge.ts';
 import { deciderFrom, take, type Words } from '../approval/judging.ts';
-import type { Stamped, Stamper } from '../approval/stamp.ts';
+import type { Saying, Stamper } from '../approval/stamp.ts';
 import { CONNECTIONS, type Kube, type UserInfo } from '../kube/kube.ts';
 import { object, own, sameJson, type Json } from './json.ts';
 import { ALLOWED, changesOwnMetadata, forbidden, isCollector, isPhase, specOf } from './own-kinds.ts';
@@ -92,7 +92,8 @@ function stamped(request: AdmissionRequest, pair: Pair, stamper: Stamper, now: n
 
 /** What no stamp can make good, said here because it is said better than by the schema. */
 function objection({ before, after }: Pair): AdmissionAnswer | null {
-  if (!sameJson(before.spec.request, after.spec.request))
+  const asked = ({ spec }: Approval) => [spec.request, spec.stamp];
+  if (!sameJson(asked(before), asked(after)))
     return forbidden(
       'spec.request never changes: decide on what was asked, or let the agent ask for something else',
     );
@@ -109,7 +110,7 @@ function isStampedAlready({ user, dryRun }: AdmissionRequest, pair: Pair, stampe
 }
 
 /** What the update adds, if that is one approval or the decision and nothing else. */
-function addition({ before, after }: Pair): Stamped | undefined {
+function addition({ before, after }: Pair): Saying | undefined {
   const { approvals: old = [], decision: decided } = before.spec;
   const { approvals = [], decision } = after.spec;
   if (decided !== undefined || !sameJson(old, approvals.slice(0, old.length))) return undefined;
@@ -173,7 +174,7 @@ async function updated(request: AdmissionRequest, options: ApprovalAdmission): P
 async function decided(
   { user, dryRun }: AdmissionRequest,
   before: Approval,
-  added: Stamped,
+  added: Saying,
   { kube, stamper, clock = Date.now }: ApprovalAdmission,
 ): Promise<AdmissionAnswer> {
   const use = dryRun ? 'dry-run' : 'real';
@@ -188,7 +189,7 @@ async function decided(
   return (await mayApprove(kube, user, before)) ? ALLOWED : forbidden(noRight(user, before));
 }
 
-function isBy(user: UserInfo, approval: Approval, added: Stamped): boolean {
+function isBy(user: UserInfo, approval: Approval, added: Saying): boolean {
   const by = added.kind === 'given' ? added.given.by : added.decision.decidedBy;
   const { username, uid, groups } = deciderFrom(user, approval);
   return sameJson({ uid: '', ...by }, { username, uid, groups });
@@ -243,7 +244,7 @@ function wordsOf({ verdict, reason, modified }: Words): Words {
   };
 }
 
-function wordsFrom(added: Stamped): Words {
+function wordsFrom(added: Saying): Words {
   if (added.kind === 'decision') return wordsOf(added.decision);
   return { verdict: 'Approve', ...(added.given.reason === undefined ? {} : { reason: added.given.reason }) };
 }

@@ -318,6 +318,30 @@ test("limits of a namespace's LimitRange do not make the sidecar another", { ski
   await plane.kubectl(['-n', 'free', 'delete', 'limitrange', 'limits']);
 });
 
+test(
+  'the token of the service account: taken away by default, kept by the annotation, never the sidecar’s',
+  { skip },
+  async () => {
+    const keep = { 'sidewarden.dev/service-account-token': 'keep' };
+    const rows: readonly [Change, boolean][] = [
+      [{}, false],
+      [{ spec: { automountServiceAccountToken: false } }, false],
+      [{ annotations: keep }, true],
+      [{ annotations: keep, spec: { automountServiceAccountToken: true } }, true],
+    ];
+    for (const [index, [change, kept]] of rows.entries()) {
+      const made = await created(pod(`token-${index}`, { connections: ORDERS, ...change }), 'free');
+      const { inits, agent } = specOf(made);
+      assert.equal(
+        JSON.stringify(agent['volumeMounts'] ?? '').includes('serviceaccount'),
+        kept,
+        `row ${index}`,
+      );
+      assert.doesNotMatch(JSON.stringify(inits[0]?.['volumeMounts']), /serviceaccount/u);
+    }
+  },
+);
+
 test('what is refused says why', { skip }, async () => {
   const rows: readonly [string, string, Change, RegExp][] = [
     ['enforced', 'no annotation', {}, /has no sidecar/u],
