@@ -2,17 +2,30 @@
 import { chmod, copyFile, mkdir, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type BuildOptions, type Plugin } from 'esbuild';
 
 const require = createRequire(import.meta.url);
 await mkdir('dist', { recursive: true });
-await build({
+/** The AWS SDK is a bundle of its own, loaded when a store is talked to: no program's start or memory pays for it. */
+const storeApart: Plugin = {
+  name: 'store-apart',
+  setup(bundle) {
+    bundle.onResolve({ filter: /\/sdk\.ts$/ }, ({ kind, importer }) =>
+      kind === 'dynamic-import' && importer.endsWith('bucket.ts')
+        ? { path: './object-store-sdk.mjs', external: true }
+        : undefined,
+    );
+  },
+};
+const options: BuildOptions = {
   entryPoints: {
     sidewarden: 'cli/main.ts',
     sidecar: 'sidecar/main.ts',
     operator: 'operator/main.ts',
     'kubectl-sidewarden': 'cli/kubectl/main.ts',
+    'object-store-sdk': 'sidecar/record/object-store/sdk.ts',
   },
+  plugins: [storeApart],
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,
@@ -28,7 +41,8 @@ await build({
   banner: {
     js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);\nimport { dirname as __pathDirname } from 'node:path';\nimport { fileURLToPath as __toPath } from 'node:url';\nconst __filename = __toPath(import.meta.url);\nconst __dirname = __pathDirname(__filename);",
   },
-});
+};
+await build(options);
 // The parser's WebAssembly is read from beside the bundle.
 const parser = dirname(require.resolve('libpg-query'));
 await copyFile(join(parser, 'libpg-query.wasm'), join('dist', 'libpg-query.wasm'));

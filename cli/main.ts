@@ -22,7 +22,7 @@ const editor = env['VISUAL'] ?? env['EDITOR'] ?? 'vi';
 addServeCommand(program);
 addDemoCommand(program);
 addApprovalsCommands(program, { state, editor });
-addRecordingsCommands(program, { state });
+addRecordingsCommands(program, { state, environment: env });
 addPolicyCommands(program);
 
 await program.parseAsync();

@@ -6,6 +6,7 @@ import { checkingKey, storeOf, type CheckingKey, type PlaceOptions } from './rec
 
 export interface CheckedOptions extends PlaceOptions {
   readonly unverified?: boolean;
+  readonly key?: string;
 }
 
 /** The recording is not what was written. Exit code 1. */
@@ -16,15 +17,15 @@ export async function checkFirst(options: CheckedOptions, session: string): Prom
   if (options.unverified === true) return;
   let key: CheckingKey;
   try {
-    key = await checkingKey(options, undefined);
+    key = await checkingKey(options, options.key);
   } catch (error) {
-    if (!(error instanceof RecordingError)) throw error;
+    if (!(error instanceof RecordingError) || options.key !== undefined) throw error;
     note(
       'not verified, since there is no public key beside it: `recordings verify --key` checks it with one',
     );
     return;
   }
-  const found = await verifyRecording(storeOf(options), session, key);
+  const found = await verifyRecording(await storeOf(options), session, key);
   if (found.kind === 'unfinished')
     note(`unfinished: ${found.reason}; the first ${found.signedEvents} events are signed`);
   if (found.kind !== 'tampered') return;

@@ -7,7 +7,8 @@ import type { RecordedEvent } from '../sidecar/record/recorded.ts';
 import type { RecordingStore } from '../sidecar/record/store.ts';
 import { out, plain, ruleNames } from './recordings-output.ts';
 import { type CheckedOptions, checkFirst } from './recordings-checked.ts';
-import { findSession, storeOf, UsageError } from './recordings-place.ts';
+import { findSession, storeOf } from './recordings-place.ts';
+import { UsageError } from './usage-error.ts';
 import { Scene } from './recordings-scene.ts';
 
 export interface ExportOptions extends CheckedOptions {
@@ -25,7 +26,7 @@ export async function exportSession(typed: string, options: ExportOptions): Prom
     throw new UsageError(`--format must be one of ${Object.keys(FORMATS).join(', ')}`);
   const session = await findSession(options, typed);
   await checkFirst(options, session);
-  const content = exporter(storeOf(options), session);
+  const content = exporter(await storeOf(options), session);
   if (options.output === undefined) {
     for await (const part of content) await out(part);
     return;

@@ -9,7 +9,7 @@ import { width } from './recordings-table.ts';
 type Listed = SessionSummary | { readonly session: string; readonly problem: string };
 
 export async function list(options: PlaceOptions): Promise<void> {
-  const store = storeOf(options);
+  const store = await storeOf(options);
   const listed: Listed[] = [];
   for (const session of await sessionsIn(options)) {
     try {

@@ -49,6 +49,31 @@ export function byteSize(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }
 
+export interface Progress {
+  /** Replaces what was said before. */
+  say(text: string): void;
+  end(): void;
+}
+
+/** A line on standard error that is written over, when somebody looks at it. */
+export function progress(): Progress {
+  const { stderr } = process;
+  if (!stderr.isTTY) return { say: () => undefined, end: () => undefined };
+  let said = 0;
+  let at = 0;
+  return {
+    say: (text) => {
+      if (performance.now() - at < 100) return;
+      at = performance.now();
+      said = text.length;
+      stderr.write(`\r\x1b[2K${text}`);
+    },
+    end: () => {
+      if (said > 0) stderr.write('\r\x1b[2K');
+    },
+  };
+}
+
 export function plural(count: number, one: string): string {
   return `${count} ${count === 1 ? one : `${one}s`}`;
 }

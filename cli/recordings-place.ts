@@ -1,5 +1,8 @@
 /** Where recordings are and what they are checked with, from the options that all `recordings` commands take. */
 import { join } from 'node:path';
+import type { ObjectRecordingStore } from '../sidecar/record/object-store/object-recording-store.ts';
+import { openBucket, type Environment } from './recordings-bucket.ts';
+import { UsageError } from './usage-error.ts';
 import { DirectoryStore } from '../sidecar/record/directory-store.ts';
 import { isSessionId } from '../sidecar/record/session-id.ts';
 import { loadTrustedKey, PUBLIC_KEY, type TrustedKey } from '../sidecar/record/signer.ts';
@@ -12,21 +15,38 @@ export interface PlaceOptions {
   readonly state: string;
   readonly recordings?: string;
   readonly json?: boolean;
+  /** `s3://bucket/prefix`, instead of a folder. */
+  readonly store?: string;
+  readonly endpoint?: string;
+  readonly region?: string;
+  /** What only a main may read. */
+  readonly environment?: Environment;
 }
 
-/** Wrong usage, or nothing there: told in one line, exit code 2. */
-export class UsageError extends Error {}
-
-export function folderOf(options: PlaceOptions): string {
+function folderOf(options: PlaceOptions): string {
   return options.recordings ?? join(options.state, 'recordings');
 }
 
-export function storeOf(options: PlaceOptions): RecordingStore {
-  return new DirectoryStore(folderOf(options));
+const opened = new WeakMap<PlaceOptions, Promise<ObjectRecordingStore>>();
+
+/** The bucket that `--store` names, listed once; undefined when recordings are in a folder. */
+export function bucketOf(options: PlaceOptions): Promise<ObjectRecordingStore> | undefined {
+  const { store, environment = {} } = options;
+  if (store === undefined) return undefined;
+  let opening = opened.get(options);
+  if (opening === undefined) opened.set(options, (opening = openBucket({ ...options, store, environment })));
+  return opening;
+}
+
+export async function storeOf(options: PlaceOptions): Promise<RecordingStore> {
+  return (await bucketOf(options)) ?? new DirectoryStore(folderOf(options));
 }
 
 export async function sessionsIn(options: PlaceOptions): Promise<readonly string[]> {
-  const sessions = await storeOf(options).sessions();
+  const sessions = await (await storeOf(options)).sessions();
+  if (sessions.length === 0 && options.store !== undefined) {
+    throw new UsageError(`no recordings in ${options.store}`);
+  }
   if (sessions.length === 0) {
     throw new UsageError(
       `no recordings in ${folderOf(options)}: name the folder of \`sidewarden serve\` with --state`,
@@ -55,7 +75,7 @@ async function newest(options: PlaceOptions, sessions: readonly string[]): Promi
   const second = (sessions.at(-1) ?? '').split('-')[0] ?? '';
   let last = { session: sessions.at(-1) ?? '', startedAt: '' };
   for (const session of sessions.filter((one) => one.startsWith(second))) {
-    const startedAt = await startOf(storeOf(options), session);
+    const startedAt = await startOf(await storeOf(options), session);
     if (startedAt > last.startedAt) last = { session, startedAt };
   }
   return last.session;
@@ -80,6 +100,12 @@ export interface CheckingKey extends TrustedKey {
 }
 
 export async function checkingKey(options: PlaceOptions, named: string | undefined): Promise<CheckingKey> {
+  if (named === undefined && options.store !== undefined) {
+    throw new RecordingError(
+      'key',
+      'give the operator’s public key with --key: it stands in the ConfigMap sidewarden-recording-key of the operator’s namespace',
+    );
+  }
   const state = options.recordings === undefined ? options.state : join(options.recordings, '..');
   const path = named ?? join(state, PUBLIC_KEY);
   return { ...(await loadTrustedKey(path)), path, fromState: named === undefined };

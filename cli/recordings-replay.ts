@@ -4,7 +4,8 @@ import { displayJson } from '../sidecar/approval/display.ts';
 import { readEvents } from '../sidecar/record/read.ts';
 import { out, paint } from './recordings-output.ts';
 import { type CheckedOptions, checkFirst } from './recordings-checked.ts';
-import { findSession, storeOf, UsageError } from './recordings-place.ts';
+import { findSession, storeOf } from './recordings-place.ts';
+import { UsageError } from './usage-error.ts';
 import { Scene } from './recordings-scene.ts';
 
 export interface ReplayOptions extends CheckedOptions {
@@ -23,7 +24,7 @@ export async function replay(typed: string, options: ReplayOptions): Promise<voi
   process.on('SIGINT', interrupt);
   try {
     let last: number | undefined;
-    for await (const event of readEvents(storeOf(options), session)) {
+    for await (const event of readEvents(await storeOf(options), session)) {
       const frame = scene.frame(event);
       if (options.json === true) {
         await out(`${displayJson({ n: event.n, ...frame })}\n`);

@@ -24,7 +24,7 @@ export async function show(typed: string, options: CheckedOptions): Promise<void
   await checkFirst(options, session);
   const timeline = new Timeline();
   if (options.json !== true) await out(`${paint('bold', session)}\n`);
-  for await (const event of readEvents(storeOf(options), session)) {
+  for await (const event of readEvents(await storeOf(options), session)) {
     if (options.json === true) await out(`${displayJson(jsonOf(event))}\n`);
     else for (const line of timeline.lines(event)) await out(`${line}\n`);
   }

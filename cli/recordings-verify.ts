@@ -1,16 +1,18 @@
 /** `sidewarden recordings verify`: is it what was written? Exit code 0 clean, 1 tampered, 3 unfinished. */
 import { displayJson, escapeLine } from '../sidecar/approval/display.ts';
 import { verifyRecording, type Verification } from '../sidecar/record/verify.ts';
-import { out, paint, plural } from './recordings-output.ts';
+import type { SessionVerification } from '../sidecar/record/object-store/verify-session.ts';
+import { out, paint, plural, progress } from './recordings-output.ts';
 import {
+  bucketOf,
   checkingKey,
   findSession,
   sessionsIn,
   storeOf,
-  UsageError,
   type CheckingKey,
   type PlaceOptions,
 } from './recordings-place.ts';
+import { UsageError } from './usage-error.ts';
 
 export interface VerifyOptions extends PlaceOptions {
   readonly all?: boolean;
@@ -20,24 +22,64 @@ export interface VerifyOptions extends PlaceOptions {
 export async function verify(typed: string | undefined, options: VerifyOptions): Promise<void> {
   if ((typed === undefined) === (options.all !== true))
     throw new UsageError('name one session, or give --all');
-  const sessions = typed === undefined ? await sessionsIn(options) : [await findSession(options, typed)];
+  const sessions = typed === undefined ? await allIn(options) : [await findSession(options, typed)];
   const key = await checkingKey(options, options.key);
-  const store = storeOf(options);
+  const store = await storeOf(options);
   const found: Verification[] = [];
+  const checking = progress();
   if (options.json !== true) await out(keyLine(key));
-  for (const session of sessions) {
+  for (const [index, session] of sessions.entries()) {
+    checking.say(`checking ${index + 1} of ${sessions.length}`);
     const verification = await verifyRecording(store, session, key);
     found.push(verification);
+    checking.end();
     if (options.json !== true) await out(resultLines(verification));
   }
+  const lists = await verifyLists(typed === undefined ? undefined : sessions[0], options, key);
   if (options.json === true) {
     const { path, keyId, fromState } = key;
-    await out(`${displayJson({ key: { path, keyId, fromState }, sessions: found }, 2)}\n`);
-  }
-  process.exitCode = exitCode(found);
+    const inBucket = options.store === undefined ? {} : { lists };
+    await out(`${displayJson({ key: { path, keyId, fromState }, sessions: found, ...inBucket }, 2)}\n`);
+  } else for (const list of lists) await out(listLine(list));
+  process.exitCode = exitCode([...found, ...lists]);
 }
 
-function exitCode(found: readonly Verification[]): number {
+/** In a bucket, also none: a list may be all that somebody left. */
+async function allIn(options: VerifyOptions): Promise<readonly string[]> {
+  const bucket = await bucketOf(options);
+  return bucket !== undefined && bucket.folders().size > 0 ? bucket.sessions() : sessionsIn(options);
+}
+
+/** In a bucket each session has a list of its recordings: that of the one recording, or all. */
+async function verifyLists(
+  recording: string | undefined,
+  options: VerifyOptions,
+  key: CheckingKey,
+): Promise<readonly SessionVerification[]> {
+  const bucket = await bucketOf(options);
+  if (bucket === undefined) return [];
+  const { verifySession } = await import('../sidecar/record/object-store/verify-session.ts');
+  const only = recording === undefined ? undefined : bucket.folderOf(recording);
+  const folders =
+    recording === undefined ? [...bucket.folders().keys()].sort() : only === undefined ? [] : [only];
+  const lists: SessionVerification[] = [];
+  for (const folder of folders) lists.push(await verifySession(bucket, folder, key));
+  return lists;
+}
+
+function listLine(found: SessionVerification): string {
+  const folder = escapeLine(found.folder);
+  switch (found.kind) {
+    case 'clean':
+      return `${paint('green', 'clean')}       session ${folder}  ${plural(found.recordings, 'recording')}, none missing\n`;
+    case 'unfinished':
+      return `${paint('yellow', 'unfinished')}  session ${folder}  ${escapeLine(found.reason)}\n`;
+    case 'tampered':
+      return `${paint('red', 'TAMPERED')}    session ${folder}  ${escapeLine(found.file)}: ${escapeLine(found.reason)}\n`;
+  }
+}
+
+function exitCode(found: readonly { readonly kind: Verification['kind'] }[]): number {
   if (found.some(({ kind }) => kind === 'tampered')) return 1;
   return found.some(({ kind }) => kind === 'unfinished') ? 3 : 0;
 }

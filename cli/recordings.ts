@@ -5,15 +5,19 @@ import { RecordingError } from '../sidecar/record/recording-error.ts';
 import { TamperedError, type CheckedOptions } from './recordings-checked.ts';
 import { exportSession, FORMATS, type ExportOptions } from './recordings-export.ts';
 import { list } from './recordings-list.ts';
-import { UsageError, type PlaceOptions } from './recordings-place.ts';
+import type { PlaceOptions } from './recordings-place.ts';
 import { replay, type ReplayOptions } from './recordings-replay.ts';
 import { show } from './recordings-show.ts';
 import { verify, type VerifyOptions } from './recordings-verify.ts';
+import type { Environment } from './recordings-bucket.ts';
+import { UsageError } from './usage-error.ts';
 
 /** What only a main may read from the environment. */
 export interface RecordingsSettings {
   /** Default of `--state`: SIDEWARDEN_STATE; else `./.sidewarden`. */
   readonly state?: string;
+  /** For `--store`: AWS_ACCESS_KEY_ID and the like. */
+  readonly environment?: Environment;
 }
 
 const SESSION = '<session>';
@@ -28,26 +32,35 @@ export function addRecordingsCommands(program: Command, settings: RecordingsSett
     .command('recordings')
     .description('what sessions did: listed, shown, replayed, verified, exported')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+  const { environment = {} } = settings;
+  const placed = <T extends PlaceOptions>(options: T): T => ({ ...options, environment });
   const command = (usage: string, description: string, examples: readonly string[]): Command =>
     recordings
       .command(usage)
       .description(description)
       .option('--state <dir>', 'the folder of `sidewarden serve`', settings.state ?? './.sidewarden')
       .option('--recordings <dir>', 'a folder of recordings by itself, instead of --state')
+      .option(
+        '--store <url>',
+        'recordings in a bucket, `s3://bucket/prefix`; credentials as for AWS’s own tools',
+      )
+      .option('--endpoint <url>', 'S3 API of the store; AWS unless told')
+      .option('--region <name>', 'region of the store')
       .option('--json', 'print JSON')
       .addHelpText('after', help(examples));
 
   command('list', 'all sessions: when, who, on what, and what came of it', [
     'recordings list',
     'recordings list --json | jq ".[] | select(.counts.deny > 0)"',
-  ]).action((options: PlaceOptions) => run(() => list(options)));
+  ]).action((options: PlaceOptions) => run(() => list(placed(options))));
 
   command(`show ${SESSION}`, 'a timeline: statements, decisions, approvals, a preview of rows', [
     'recordings show last',
     'recordings show 20261121t1125 --json',
   ])
     .option(...UNVERIFIED)
-    .action((session: string, options: CheckedOptions) => run(() => show(session, options)));
+    .option('--key <file>', 'public key (PEM) to check it with first; else that of the state folder')
+    .action((session: string, options: CheckedOptions) => run(() => show(session, placed(options))));
 
   command(`replay ${SESSION}`, 'play a session in the terminal, as it happened', [
     'recordings replay last',
@@ -56,16 +69,20 @@ export function addRecordingsCommands(program: Command, settings: RecordingsSett
     .option('--speed <factor>', 'how many times as fast', '1')
     .option('--max-pause <seconds>', 'shorten longer pauses to this', '5')
     .option(...UNVERIFIED)
-    .action((session: string, options: ReplayOptions) => run(() => replay(session, options)));
+    .option('--key <file>', 'public key (PEM) to check it with first; else that of the state folder')
+    .action((session: string, options: ReplayOptions) => run(() => replay(session, placed(options))));
 
   command('verify [session]', 'check signatures and the chain; names the first event that is wrong', [
     'recordings verify last',
     'recordings verify --all --key recording.pub',
+    'recordings verify --all --store s3://recordings/prod --endpoint https://s3.internal --key operator.pub',
   ])
     .option('--all', 'every session')
     .option('--key <file>', 'public key (PEM) to check with; else that of the state folder')
     .addHelpText('after', '\nExit code 0: clean; 1: tampered; 3: unfinished; 2: cannot be checked.')
-    .action((session: string | undefined, options: VerifyOptions) => run(() => verify(session, options)));
+    .action((session: string | undefined, options: VerifyOptions) =>
+      run(() => verify(session, placed(options))),
+    );
 
   command(`export ${SESSION}`, 'write a session in another format', [
     'recordings export last --format jsonl | jq .kind',
@@ -75,11 +92,12 @@ export function addRecordingsCommands(program: Command, settings: RecordingsSett
     .requiredOption('--format <format>', Object.keys(FORMATS).join(', '))
     .option('-o, --output <file>', 'where to; else standard output')
     .option(...UNVERIFIED)
+    .option('--key <file>', 'public key (PEM) to check it with first; else that of the state folder')
     .addHelpText(
       'after',
       '\nIn CSV, text that a spreadsheet would take for a formula gets an apostrophe before it, and what cannot be seen is escaped.',
     )
-    .action((session: string, options: ExportOptions) => run(() => exportSession(session, options)));
+    .action((session: string, options: ExportOptions) => run(() => exportSession(session, placed(options))));
 }
 
 function help(examples: readonly string[]): string {

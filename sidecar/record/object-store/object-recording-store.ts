@@ -91,6 +91,22 @@ export class ObjectRecordingStore implements RecordingStore {
     return content && capped(content, SESSION_FILE, maximum);
   }
 
+  /** An object of a session that has an earlier version, or was deleted; undefined when there is none or the store keeps none. */
+  async rewritten(folder: string): Promise<string | undefined> {
+    const seen = new Set<string>();
+    try {
+      for await (const { key, kind } of this.#bucket.versions(folder)) {
+        if (kind === 'deletion' || seen.has(key)) return key.slice(folder.length);
+        seen.add(key);
+      }
+      return undefined;
+    } catch (error) {
+      // Who may only read, or a store without versions: the rest of the check stands without this.
+      if (error instanceof StoreError && error.code === 'misconfigured') return undefined;
+      throw asRecordingError(error);
+    }
+  }
+
   create(): Promise<LiveSegment> {
     return Promise.reject(readOnly());
   }
@@ -143,9 +159,12 @@ async function guarded<T>(run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {
-    if (error instanceof StoreError) throw new RecordingError('store', error.message, error);
-    throw error;
+    throw asRecordingError(error);
   }
+}
+
+function asRecordingError(error: unknown): unknown {
+  return error instanceof StoreError ? new RecordingError('store', error.message, error) : error;
 }
 
 function readOnly(): RecordingError {
