@@ -3,9 +3,10 @@ import type { Identity } from '../../sidecar/operation.ts';
 import type { Key, Kube, KubeObject } from '../kube/kube.ts';
 import { PODS } from '../kube/kube.ts';
 import { CONNECTIONS_ANNOTATION, INJECTED_LABEL } from '../kube/names.ts';
+import { runState } from '../reconcile/run.ts';
 import { BrokerFailure } from './broker-failure.ts';
 import type { Caller } from './caller.ts';
-import { field, items, text } from './field.ts';
+import { text } from './field.ts';
 
 export interface Run {
   readonly pod: KubeObject;
@@ -71,22 +72,10 @@ export function parseKey(qualified: string): Key | undefined {
 }
 
 /**
- * | pod | run |
- * |---|---|
- * | Succeeded, Failed, or being deleted | ended |
- * | each of its containers has finished and will not be started again | ended: the sidecar only cleans up |
- * | anything else | not ended |
+ * As `runState` has it, and from the moment that its pod is to be deleted: that is how a person ends a run, so it opens and asks for
+ * nothing more, though its containers may take their time to end.
  */
 export function runEnded(pod: KubeObject): boolean {
-  if (pod.metadata.deletionTimestamp !== undefined) return true;
-  const phase = text(pod, ['status', 'phase']);
-  if (phase === 'Succeeded' || phase === 'Failed') return true;
-  const policy = text(pod, ['spec', 'restartPolicy']) ?? 'Always';
-  const statuses = items(pod, ['status', 'containerStatuses']);
-  return statuses.length > 0 && statuses.every((status) => finished(status, policy));
-}
-
-function finished(status: unknown, policy: string): boolean {
-  const exit = field(status, ['state', 'terminated', 'exitCode']);
-  return exit !== undefined && (policy === 'Never' || (policy === 'OnFailure' && exit === 0));
+  const { uid, deletionTimestamp } = pod.metadata;
+  return deletionTimestamp !== undefined || runState(pod, uid).kind === 'over';
 }
