@@ -172,15 +172,18 @@ const decider = (description: string) =>
     groups: defaulted(list('Groups.', short('A group.'), { maxItems: 512 }), []),
   });
 
+const stamp = (description: string) =>
+  text(description, {
+    maxLength: 64,
+    pattern: '^[A-Za-z0-9_-]+$',
+    patternMessage: 'must be base64url',
+  });
+
 /** What a server adds to a person's word. */
 const added = {
   at: optional(timestamp('When: set by the server.')),
   stamp: optional(
-    text("The operator's proof that this passed its admission; a decision without it does not count.", {
-      maxLength: 64,
-      pattern: '^[A-Za-z0-9_-]+$',
-      patternMessage: 'must be base64url',
-    }),
+    stamp("The operator's proof that this passed its admission; a decision without it does not count."),
   ),
 };
 
@@ -223,6 +226,7 @@ const spec = object(
   'The request, and its decision.',
   {
     request: required(request),
+    stamp: optional(stamp("The operator's proof that it made this request.")),
     approvals: optional(
       list(
         'Who has approved so far, when several must: moved here from decision by the server, which alone writes it.',
@@ -237,6 +241,11 @@ const spec = object(
       rule: '!has(oldSelf.decision) || has(self.decision)',
       message: 'a decision cannot be taken back',
       field: 'decision',
+    },
+    {
+      rule: '!has(oldSelf.stamp) || (has(self.stamp) && self.stamp == oldSelf.stamp)',
+      message: 'the request never changes',
+      field: 'stamp',
     },
     {
       rule: '!has(oldSelf.approvals) || (has(self.approvals) && oldSelf.approvals.all(one, one in self.approvals))',

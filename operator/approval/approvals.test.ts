@@ -7,6 +7,7 @@ import { controlPlaneUnavailable } from '../../e2e/cluster/control-plane.ts';
 import {
   alice,
   amir,
+  eve,
   messageOf,
   NAMESPACE,
   startScene,
@@ -259,6 +260,32 @@ suite('approvals for the broker', { skip: unavailable ?? false, timeout: 300_000
     assert.equal(other.verify(approval, { kind: 'given', given }, 'dry-run'), false);
     const elsewhere = { ...approval, metadata: { ...approval.metadata, uid: 'other' } };
     assert.equal(other.verify(elsewhere, { kind: 'given', given }, 'real'), false);
+  });
+
+  test('an Approval that was made again past admission, with other approvers, counts for nothing', async () => {
+    const name = await scene.ask();
+    const heard = scene.told.get(name);
+    const { metadata, spec, apiVersion, kind } = await scene.read(name);
+    const owned = { name, namespace: NAMESPACE, ownerReferences: metadata.ownerReferences };
+    const [first] = spec.request.requirements;
+    const request = {
+      ...spec.request,
+      requirements: [{ ...first, approvers: { users: ['eve'], groups: [] } }],
+    };
+    await scene.withoutWebhooks(async () => {
+      await scene.plane.kubectl(['delete', 'approval', name, '-n', NAMESPACE]);
+      const made = { apiVersion, kind, metadata: owned, spec: { request, stamp: spec.stamp } };
+      await scene.plane.apply(JSON.stringify(made));
+    });
+    await assert.rejects(decide(name, 'Approve', eve), /Sidewarden did not write/);
+    assert.equal(heard, undefined);
+    assert.equal(scene.told.get(name), undefined);
+  });
+
+  test('texts that are no text: half a pair is replaced, and it can be decided', async () => {
+    const name = await scene.ask({ text: "SELECT '\ud83d', '\u0000', '\u2028'" });
+    await decide(name, 'Approve', alice);
+    assert.equal((await scene.outcome(name)).kind, 'approved');
   });
 
   test('a namespace goes away whole, sessions and pending approvals included', async () => {

@@ -163,7 +163,7 @@ class ClusterApprovals implements Approvals {
     const { session, connection } = run;
     for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt += 1) {
       const name = nameOf(connection.metadata.name, session, message.key, attempt);
-      const made = await this.#kube.create(APPROVALS, objectOf(name, approval, session));
+      const made = await this.#kube.create(APPROVALS, this.#objectOf(name, approval, session));
       if (made.kind === 'written') return { kind: 'made', approval: made.object.metadata };
       if (made.kind === 'rejected') return { kind: 'failed', why: made.message };
       if (made.kind === 'not-found') return { kind: 'failed', why: 'its namespace is gone' };
@@ -173,6 +173,20 @@ class ClusterApprovals implements Approvals {
         return { kind: 'there', approval: other };
     }
     return { kind: 'failed', why: 'no name is free' };
+  }
+
+  /** As it is sent to the API server. */
+  #objectOf(name: string, { apiVersion, kind, metadata, spec }: Approval, session: SessionRef): unknown {
+    const request = wellFormed(spec.request);
+    const named: Approval = {
+      apiVersion,
+      kind,
+      metadata: { name, namespace: session.namespace },
+      spec: { request },
+    };
+    const stamp = this.#stamper.stamp(named, { kind: 'request', session: session.uid }, 'real');
+    const owned = { name, namespace: metadata.namespace, ownerReferences: [ownerReference(session)] };
+    return { apiVersion, kind, metadata: owned, spec: { request, stamp } };
   }
 
   #writeEnd(approval: Approval, how: ApprovalEnd['how']) {
@@ -260,14 +274,13 @@ function isSame(approval: Approval, session: SessionRef, { recording, digest }: 
   );
 }
 
-/** As it is sent to the API server. */
-function objectOf(
-  name: string,
-  { apiVersion, kind, metadata, spec }: Approval,
-  session: SessionRef,
-): unknown {
-  const owned = { name, namespace: metadata.namespace, ownerReferences: [ownerReference(session)] };
-  return { apiVersion, kind, metadata: owned, spec: { request: spec.request } };
+/** The API server replaces halves of pairs, and the stamp would not be of what it stores. */
+function wellFormed(request: Approval['spec']['request']): Approval['spec']['request'] {
+  const text = JSON.stringify(request, (_key, value: unknown) =>
+    typeof value === 'string' ? value.toWellFormed() : value,
+  );
+  // The same shape, other characters.
+  return JSON.parse(text) as Approval['spec']['request'];
 }
 
 function ended(approval: Approval, how: ApprovalEnd['how'], now: number): Approval {

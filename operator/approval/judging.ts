@@ -9,6 +9,7 @@ import { deciderOf } from '../../sidecar/approval/object.ts';
 import { judge, type Decider } from '../../sidecar/approval/judge.ts';
 import type { UserInfo } from '../kube/kube.ts';
 import { ownIdentity, speaksForRun } from './run-identity.ts';
+import { sessionOf } from './session-owner.ts';
 import type { Stamper, StampUse } from './stamp.ts';
 
 /** What a person wrote; the rest of a decision is not theirs to say. */
@@ -37,8 +38,8 @@ export function take(approval: Approval, { user, words, now, use }: Speaking, st
   if (user.username.length > 512) return refused('your user name is too long to be written down');
   if (speaksForRun(request.identity, user))
     return refused(`the run's own identity cannot decide: ${user.username} asked for it`);
-  if (!earlierCount(approval, stamper))
-    return refused('it holds approvals that Sidewarden did not write: it cannot be decided any more');
+  if (!isProven(approval, stamper))
+    return refused('it holds what Sidewarden did not write: it cannot be decided any more');
   const by = deciderFrom(user, approval);
   const { verdict, modified = null, reason } = words;
   const judged = judge(approval, ownIdentity(request.identity), by, { verdict, modified }, now);
@@ -80,7 +81,7 @@ export type Verified =
 /** Reads a decision anew: each word in it must carry our stamp, and must still be one that its speaker may say. */
 export function verified(approval: Approval, stamper: Stamper): Verified {
   const { decision, approvals = [] } = approval.spec;
-  if (!earlierCount(approval, stamper)) return { kind: 'unproven' };
+  if (!isProven(approval, stamper)) return { kind: 'unproven' };
   if (decision === undefined) return { kind: 'undecided' };
   const { decidedBy, at = '', verdict, modified = null } = decision;
   if (decidedBy === undefined || !stamper.verify(approval, { kind: 'decision', decision }, 'real'))
@@ -93,7 +94,17 @@ export function verified(approval: Approval, stamper: Stamper): Verified {
   return { kind: 'decided', decision, by: [...others, by], at: time };
 }
 
-/** Whether each of the approvals before the decision is proven, and was needed when it was given. */
+/** Whether the operator made the request, and each of the approvals before a decision is proven and was needed when it was given. */
+function isProven(approval: Approval, stamper: Stamper): boolean {
+  const session = sessionOf(approval)?.uid;
+  const { stamp } = approval.spec;
+  return (
+    session !== undefined &&
+    stamper.verify(approval, { kind: 'request', session, stamp }, 'real') &&
+    earlierCount(approval, stamper)
+  );
+}
+
 function earlierCount(approval: Approval, stamper: Stamper): boolean {
   const { approvals = [] } = approval.spec;
   return approvals.every((given, index) => {

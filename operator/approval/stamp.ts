@@ -8,10 +8,19 @@ import type { Approval, ApprovalDecision, GivenApproval } from '../../crds/appro
 import { shownDigest } from '../../sidecar/approval/object.ts';
 import { KubeError, SECRETS, type Kube, type KubeObject } from '../kube/kube.ts';
 
-/** What is stamped: one of several approvals, or the decision. */
-export type Stamped =
+/** What a person said: one of several approvals, or the decision. */
+export type Saying =
   | { readonly kind: 'given'; readonly given: GivenApproval }
   | { readonly kind: 'decision'; readonly decision: ApprovalDecision };
+
+/** The request itself, by the Session's uid: it is stamped before the object has a uid of its own. */
+export interface Asked {
+  readonly kind: 'request';
+  readonly session: string;
+  readonly stamp?: string | undefined;
+}
+
+export type Stamped = Saying | Asked;
 
 /** A stamp of a dry run is recognised again in the same request, and proves nothing. */
 export type StampUse = 'real' | 'dry-run';
@@ -43,16 +52,25 @@ export function createStamper(key: Uint8Array): Stamper {
 }
 
 function stampOf(words: Stamped): string | undefined {
-  return words.kind === 'given' ? words.given.stamp : words.decision.stamp;
+  switch (words.kind) {
+    case 'given':
+      return words.given.stamp;
+    case 'decision':
+      return words.decision.stamp;
+    case 'request':
+      return words.stamp;
+  }
 }
 
 /** A JSON array of fixed positions: two different things never have the same encoding. */
 function canonical({ metadata, spec }: Approval, words: Stamped, use: StampUse): string {
-  const object = [metadata.namespace ?? '', metadata.name, metadata.uid ?? '', shownDigest(spec.request)];
+  const uid = words.kind === 'request' ? '' : (metadata.uid ?? '');
+  const object = [metadata.namespace ?? '', metadata.name, uid, shownDigest(spec.request)];
   return JSON.stringify(['sidewarden.dev/stamp/v1', use, object, wordsOf(words)]);
 }
 
 function wordsOf(words: Stamped): readonly unknown[] {
+  if (words.kind === 'request') return ['request', words.session];
   if (words.kind === 'given') {
     const { by, at = null, reason = null, holds } = words.given;
     return ['given', person(by), at, reason, holds];
