@@ -5,8 +5,6 @@ import type { Mask } from '../../../sidecar/mask/mask.ts';
 import { type GrantPlan, type Privilege, clear, masks, quoted, shown } from './grant-plan.ts';
 import type { Column, Table } from './table.ts';
 
-const HIDDEN = `'****'::text`;
-
 /**
  * One for each table with masked columns that SELECT is granted on. A view is read with the rights of its owner, the administrator:
  * so a table with row security gets none, since its policies would not hold for the run then.
@@ -73,10 +71,16 @@ function expression(column: string, type: string, mask: Mask): string {
   }
 }
 
+/**
+ * The wire masks it once more, and must find what it can keep: stars as many as what is kept, and what is hidden whole shorter than
+ * that. Then what comes out is what it would have made of the value itself.
+ */
 function partial(value: string, keepFirst: number, keepLast: number): string {
   const kept = keepFirst + keepLast;
-  if (kept === 0) return `CASE WHEN ${value} IS NULL THEN NULL ELSE ${HIDDEN} END`;
+  const hidden = `'${2 * kept > 4 ? '****' : '*'}'::text`;
+  if (kept === 0) return `CASE WHEN ${value} IS NULL THEN NULL ELSE '****'::text END`;
+  const stars = `'${'*'.repeat(Math.max(4, kept))}'::text`;
   return `CASE WHEN ${value} IS NULL THEN NULL
-    WHEN octet_length(${value}) <> char_length(${value}) OR char_length(${value}) < ${2 * kept} THEN ${HIDDEN}
-    ELSE left(${value}, ${keepFirst}) || ${HIDDEN} || right(${value}, ${keepLast}) END`;
+    WHEN octet_length(${value}) <> char_length(${value}) OR char_length(${value}) < ${2 * kept} THEN ${hidden}
+    ELSE left(${value}, ${keepFirst}) || ${stars} || right(${value}, ${keepLast}) END`;
 }
