@@ -18,6 +18,8 @@ import {
   type Scene,
 } from '../../e2e/approvals/scene.ts';
 
+import { object, type Json } from './json.ts';
+
 const unavailable = await controlPlaneUnavailable();
 const approve = { spec: { decision: { verdict: 'Approve' } } };
 
@@ -362,6 +364,35 @@ suite('decisions in the cluster', { skip: unavailable ?? false, timeout: 300_000
     assert.match((await patch(two, approve, alice)).stderr, /Sidewarden did not write/);
     const events = await scene.plane.kubectl(['get', 'events', '-n', NAMESPACE, '-o', 'json']);
     assert.match(events, /DecisionNotStamped/);
+  });
+
+  test('another webhook may not turn a decision into another, and may change what does not matter', async () => {
+    const name = await scene.ask();
+    const flipped = (change: object) => (spec: Json) =>
+      'decision' in spec ? { ...spec, decision: { ...object(spec['decision']), ...change } } : spec;
+    const changes: readonly (readonly [(spec: Json) => Json, RegExp])[] = [
+      [flipped({ verdict: 'Deny' }), /changed after Sidewarden stamped it|a decision/],
+      [flipped({ decidedBy: { username: 'amir', groups: ['dba'] } }), /changed after|stamped/],
+      [flipped({ stamp: 'A'.repeat(43) }), /changed after|stamped/],
+      [flipped({ verdict: 'Modify', modified: 'DROP TABLE orders' }), /changed after|one person/],
+      [(spec) => ({ ...spec, request: { ...object(spec['request']), connection: 'x' } }), /never changes/],
+    ];
+    for (const [change, said] of changes) {
+      await scene.withOther(change, async () => {
+        const { code, stderr } = await patch(name, approve, alice);
+        const { decision } = (await scene.read(name)).spec;
+        assert.notEqual(code, 0);
+        assert.match(stderr, said);
+        assert.equal(decision, undefined);
+      });
+    }
+    const two = await scene.ask({ rules: ['schema', 'operations'] });
+    await scene.withOther(
+      (spec) => ({ ...spec, approvals: [] }),
+      async () => assert.notEqual((await patch(two, approve, alice)).code, 0),
+    );
+    assert.equal((await patch(name, approve, alice)).code, 0);
+    assert.equal((await scene.outcome(name)).kind, 'approved');
   });
 
   test('an expired one cannot be decided, and says so on time', async () => {

@@ -572,3 +572,30 @@ test(
     assert.deepEqual([shown.size, bundles.size], [3, 2]);
   },
 );
+
+test('a dead operator stops annotated pods and enforced namespaces, and nothing else', { skip }, async () => {
+  await created(pod('last', { connections: ORDERS }), 'enforced');
+  await created(pod('last', { connections: ORDERS }), 'free');
+  await server.close();
+  for (const inNamespace of ['plain', 'free', 'kube-system', 'sidewarden'])
+    await created(pod('alive'), inNamespace);
+  for (const inNamespace of ['enforced', 'free']) {
+    const { code, stderr } = await run(pod('dead', { connections: ORDERS }), inNamespace);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /failed calling webhook/u);
+  }
+  assert.match((await run(pod('dead'), 'enforced')).stderr, /failed calling webhook/u);
+  const change = (inNamespace: string, patch: object, args: readonly string[] = []) =>
+    plane.kubectl(['-n', inNamespace, 'patch', 'pod', 'last', '-p', JSON.stringify(patch), ...args]);
+  for (const inNamespace of ['enforced', 'free']) {
+    await change(inNamespace, { status: { message: 'x' } }, ['--subresource=status']);
+    await change(inNamespace, { metadata: { labels: { other: 'x' }, finalizers: [] } });
+    await assert.rejects(
+      change(inNamespace, { metadata: { annotations: { 'sidewarden.dev/connections': 'a/b' } } }),
+      /failed calling webhook/u,
+    );
+    await plane.kubectl(['-n', inNamespace, 'delete', 'pod', 'last', '--grace-period=0', '--force']);
+  }
+  const denied = await plane.kubectlOutcome(['-n', 'plain', 'exec', 'alive', '--', 'id']);
+  assert.match(denied.stderr, /does not have a host assigned/u);
+});

@@ -130,7 +130,8 @@ function mutating(place: WebhookPlace) {
       {
         ...webhook(place, 'stamp', '/stamp'),
         rules: [ours(['UPDATE'], ['approvals'])],
-        reinvocationPolicy: 'IfNeeded',
+        // Called again, it would stamp what another webhook has made of a person's words.
+        reinvocationPolicy: 'Never',
       },
     ],
   };

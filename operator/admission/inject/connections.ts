@@ -42,6 +42,10 @@ function placeOne(id: string, wish: Wish, context: InjectContext, problems: stri
   const { spec } = found;
   if (!selects(spec.allowedNamespaces, context.namespaceLabels)) return wrong(unusable);
   if (spec.protocol !== 'postgres') return wrong(`its protocol, ${spec.protocol}, is not spoken yet`);
+  // The broker says the same: better now than when the agent connects.
+  if (spec.identity.sources.every((source) => source.oidc !== undefined)) {
+    return wrong('it has no identity source that a pod has: add serviceAccount to spec.identity.sources');
+  }
   const { listen, target } = spec;
   if (!isLoopback(listen.address)) {
     return wrong(

@@ -25,6 +25,10 @@ const SPECS: Readonly<Record<string, object>> = {
   },
   'access/loose': { ...base, target: { ...base.target, tls: { mode: 'require' } } },
   'access/closed': { ...base, allowedNamespaces: { matchLabels: { agents: 'no' } } },
+  'access/oidc': {
+    ...base,
+    identity: { sources: [{ oidc: { issuer: 'https://issuer.example', audience: 'orders' } }] },
+  },
   'access/shell': { ...base, protocol: 'ssh' },
   'access/same-port': { ...base, target: { ...base.target, host: 'b' } },
   'access/same-target': { ...base, listen: { port: 15_440 } },

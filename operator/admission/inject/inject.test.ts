@@ -118,6 +118,7 @@ test('refusals say all that is wrong', () => {
     ['invalid', podWith({ connections: 'access/broken' }), /is not valid: spec/u],
     ['not allowed', podWith({ connections: 'access/closed' }), /does not allow this namespace/u],
     ['protocol', podWith({ connections: 'access/shell' }), /protocol, ssh, is not spoken/u],
+    ['no identity', podWith({ connections: 'access/oidc' }), /no identity source that a pod has/u],
     ['same port', podWith({ connections: `${ORDERS}, access/same-port` }), /both have listen.port 15432/u],
     ['health port', podWith({ connections: 'access/health' }), /listen.port 15090/u],
     ['open listener', podWith({ connections: 'access/open' }), /must be loopback/u],
