@@ -5,6 +5,7 @@ import pino from 'pino';
 import { parseApproval, type Approval } from '../../crds/approval.ts';
 import { parseConnection, type ProtectedConnection } from '../../crds/connection.ts';
 import { approvalHandler, stampHandler } from '../../operator/admission/approvals.ts';
+import { object as json, type Json } from '../../operator/admission/json.ts';
 import { startAdmission, type Handler } from '../../operator/admission/server.ts';
 import { sessionHandler } from '../../operator/admission/sessions.ts';
 import { webhookConfigurations } from '../../operator/admission/webhook-configurations.ts';
@@ -57,6 +58,8 @@ export interface Scene {
   read(name: string): Promise<Approval>;
   outcome(name: string): Promise<ToldOutcome>;
   phase(name: string, phase: string): Promise<Approval>;
+  /** Runs something while another mutating webhook changes each Approval after ours. */
+  withOther(change: (spec: Json) => Json, what: () => Promise<void>): Promise<void>;
   /** Runs something while the webhooks are gone. */
   withoutWebhooks(what: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
@@ -114,6 +117,10 @@ export async function startScene(options: { readonly ttl?: number } = {}): Promi
         const found = await read(name);
         return found.status?.phase === phase ? found : undefined;
       }),
+    withOther: async (change, what) => {
+      admission.other = change;
+      await what().finally(() => (admission.other = same));
+    },
     withoutWebhooks: async (what) => {
       await admission.remove();
       try {
@@ -136,12 +143,17 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
   const authority = await createAuthority(join(plane.folder, 'admission-pki'));
   const pair = await authority.server(['IP:127.0.0.1']);
   const options = { kube, stamper, operator: OPERATOR };
+  const held = { other: same };
   const validate: Readonly<Record<string, Handler>> = {
     approvals: approvalHandler(options),
     sessions: sessionHandler(OPERATOR),
   };
   const handlers: Readonly<Record<string, Handler>> = {
     '/stamp': stampHandler(options),
+    '/other': ({ object: given }) => ({
+      kind: 'allowed',
+      ...(given === undefined ? {} : { object: { ...given, spec: held.other(json(given['spec'])) } }),
+    }),
     '/validate': (request) => validate[request.resource.resource]?.(request) ?? { kind: 'allowed' },
   };
   const server = await startAdmission({
@@ -169,6 +181,20 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
         clientConfig: { url: `https://127.0.0.1:${server.port}${clientConfig.service.path}`, caBundle },
       })),
   }));
+  const [mutating] = configurations;
+  const [stamp] = mutating?.webhooks ?? [];
+  const other = {
+    ...mutating,
+    metadata: { name: 'zz-other' },
+    webhooks: [
+      {
+        ...stamp,
+        name: 'other.example.com',
+        clientConfig: { url: `https://127.0.0.1:${server.port}/other`, caBundle },
+      },
+    ],
+  };
+  await plane.apply(JSON.stringify(other));
   const yaml = configurations.map((each) => JSON.stringify(each)).join('\n---\n');
   const refused = async () => {
     const tried = await plane.kubectlOutcome(['create', '--dry-run=server', '-f', '-'], {
@@ -189,8 +215,10 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
     await until('the webhooks are gone', async () => !(await refused()) || undefined);
   };
   await install();
-  return { install, remove, close: () => server.close() };
+  return Object.assign(held, { install, remove, close: () => server.close() });
 }
+
+const same = (spec: Json): Json => spec;
 
 async function object(plane: ControlPlane, kind: string, name: string): Promise<unknown> {
   return JSON.parse(await plane.kubectl(['get', kind, name, '-n', NAMESPACE, '-o', 'json']));

@@ -60,6 +60,8 @@ class ClusterApprovals implements Approvals {
   readonly #holds = new PendingHolds();
   /** By uid of the Session. */
   readonly #subscriptions = new Map<string, Set<Subscription>>();
+  /** Names, by uid of the Session. */
+  readonly #names = new Map<string, Set<string>>();
   readonly #stop: () => void;
 
   constructor({ kube, stamper, log, clock = Date.now }: ApprovalsOptions) {
@@ -100,8 +102,9 @@ class ClusterApprovals implements Approvals {
     const all = this.#subscriptions.get(session.uid) ?? new Set();
     all.add(subscription);
     this.#subscriptions.set(session.uid, all);
-    for (const object of this.#kube.stores.approvals.list(session.namespace)) {
-      const approval = this.#parsed(object);
+    for (const name of this.#names.get(session.uid) ?? []) {
+      const object = this.#kube.stores.approvals.get(session.namespace, name);
+      const approval = object === undefined ? undefined : this.#parsed(object);
       if (approval === undefined || sessionOf(approval)?.uid !== session.uid) continue;
       this.#tell(subscription, approval, outcomeOf(approval, this.#stamper));
     }
@@ -213,15 +216,27 @@ class ClusterApprovals implements Approvals {
 
   #changed(object: KubeObject | undefined, old: KubeObject | undefined): void {
     if (object === undefined) {
-      if (old !== undefined) this.#holds.gone(old.metadata.uid);
+      if (old !== undefined) this.#gone(old);
       return;
     }
     const approval = this.#parsed(object);
     if (approval === undefined) return;
+    const session = sessionOf(approval)?.uid ?? '';
+    const names = this.#names.get(session) ?? new Set();
+    this.#names.set(session, names.add(approval.metadata.name));
     const outcome = outcomeOf(approval, this.#stamper);
     this.#holds.seen(approval, outcome, this.#clock());
-    for (const subscription of this.#subscriptions.get(sessionOf(approval)?.uid ?? '') ?? [])
+    for (const subscription of this.#subscriptions.get(session) ?? [])
       this.#tell(subscription, approval, outcome);
+  }
+
+  #gone(old: KubeObject): void {
+    this.#holds.gone(old.metadata.uid);
+    const approval = this.#parsed(old);
+    const session = (approval && sessionOf(approval)?.uid) ?? '';
+    const names = this.#names.get(session);
+    names?.delete(old.metadata.name);
+    if (names?.size === 0) this.#names.delete(session);
   }
 
   #tell({ listener, told }: Subscription, { metadata }: Approval, outcome: ToldOutcome | undefined): void {

@@ -22,7 +22,7 @@ export interface Asked {
 
 export type Stamped = Saying | Asked;
 
-/** A stamp of a dry run is recognised again in the same request, and proves nothing. */
+/** A stamp of a dry run passes validation in the same request, and proves nothing. */
 export type StampUse = 'real' | 'dry-run';
 
 export interface Stamper {
