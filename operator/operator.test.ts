@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Client } from 'pg';
 import { after, before, suite, test } from 'node:test';
 import {
   connection,
@@ -14,6 +15,7 @@ import {
 import { TestSidecar } from '../e2e/broker/sidecar.ts';
 import { until } from '../e2e/cluster/component.ts';
 import { controlPlaneUnavailable } from '../e2e/cluster/control-plane.ts';
+import { startPostgres, type TestPostgres } from '../e2e/postgres.ts';
 import { SECRETS, SESSIONS } from './kube/kube.ts';
 import { startOperator, type Operator } from './operator.ts';
 import { settingsFrom, type Settings } from './settings.ts';
@@ -26,6 +28,7 @@ suite('the operator', { skip: unavailable ?? false }, () => {
   let one: Operator;
   let two: Operator;
   let ca: string;
+  let postgres: TestPostgres;
 
   const start = async (replica: string): Promise<Operator> => {
     const spool = join(cluster.plane.folder, replica);
@@ -40,7 +43,10 @@ suite('the operator', { skip: unavailable ?? false }, () => {
   const leader = () => [one, two].filter((each) => each.leads());
 
   before(async () => {
-    cluster = await startTestCluster();
+    [cluster, postgres] = await Promise.all([startTestCluster(), startPostgres()]);
+    const administrator = await signedIn(postgres, postgres);
+    await administrator.query('CREATE TABLE orders AS SELECT 1 AS id');
+    await administrator.end();
     await cluster.plane.apply(
       json([
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'sidewarden' } },
@@ -55,7 +61,7 @@ suite('the operator', { skip: unavailable ?? false }, () => {
   });
   after(async () => {
     await Promise.all([one.close(), two.close()]);
-    await cluster.stop();
+    await Promise.all([cluster.stop(), postgres.stop()]);
   });
 
   test('is ready on each replica; one of them leads', async () => {
@@ -95,6 +101,51 @@ suite('the operator', { skip: unavailable ?? false }, () => {
     assert.equal(status, 200);
   });
 
+  test('a role lives as long as its run: made when asked for, gone with its backends within 2 s of the end', async () => {
+    const settled = 2_000;
+    const live = connection('live', 15_433, {
+      target: { host: postgres.host, port: postgres.port, database: 'postgres', tls: { mode: 'disable' } },
+      credentials: { secretRef: { name: 'live' } },
+      role: { provision: true, grants: [{ tables: ['public.orders'], privileges: ['SELECT'] }] },
+    });
+    const login = secret('live', { username: postgres.user, password: postgres.password });
+    await cluster.plane.apply(json([login, live, policy('live', ['live'], 'sql.effects == ["read"]')]));
+    const uid = await cluster.pod('agents', 'working', 'access/live');
+    const token = await cluster.token('agents', 'working', uid);
+    const sidecar = new TestSidecar(one.ports.broker, ca, token, HOST);
+    const stream = await new TestSidecar(two.ports.broker, ca, token, HOST).listen();
+    await stream.next('configuration');
+    const { status, body } = await sidecar.post('/v1/sessions', { connection: 'access/live' });
+    assert.equal(status, 200, JSON.stringify(body));
+    const { session, username, password } = body;
+    const role = { user: String(username), password: String(password) };
+    const agent = await signedIn(postgres, role);
+    assert.equal((await agent.query('SELECT * FROM orders')).rowCount, 1);
+    await assert.rejects(agent.query('DELETE FROM orders'), { code: '42501' });
+    const cut = new Promise((done) => agent.once('error', done));
+
+    const ended = JSON.stringify({ status: { phase: 'Succeeded' } });
+    const patch = ['patch', 'pod', 'working', '-n', 'agents', '--subresource=status', '--type=merge', '-p'];
+    await cluster.plane.kubectl([...patch, ended]);
+    const began = performance.now();
+    assert.equal((await stream.next('revoked')).connection, 'access/live');
+    await cut;
+    await until('the Session has ended', async () => {
+      const object = await cluster.kube.get(SESSIONS, 'access', String(session));
+      return Object(object?.['status']).phase === 'Ended' ? true : undefined;
+    });
+    const took = performance.now() - began;
+    assert.ok(took < settled, `${took} ms`);
+    const administrator = await signedIn(postgres, postgres);
+    const left = await administrator.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [role.user]);
+    assert.equal(left.rowCount, 0);
+    await administrator.end();
+    const again = await sidecar.post('/v1/sessions', { connection: 'access/live' });
+    assert.equal(again.body['code'], 'ended');
+    const shown = await cluster.plane.kubectl(['get', 'sessions,events,pods', '-A', '-o', 'json']);
+    for (const hidden of [role.password, postgres.password]) assert.ok(!shown.includes(hidden));
+  });
+
   test('that leads and ends hands over; its sidecars go to the other', async () => {
     const [first = one] = leader();
     const other = first === one ? two : one;
@@ -111,6 +162,17 @@ suite('the operator', { skip: unavailable ?? false }, () => {
     again.close();
   });
 });
+
+async function signedIn(
+  { host, port }: TestPostgres,
+  { user, password }: { readonly user: string; readonly password: string },
+): Promise<Client> {
+  const client = new Client({ host, port, user, password, database: 'postgres' });
+  // Its end is waited for where it is expected.
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
 
 function settingsOf(more: Readonly<Record<string, string>>): Settings {
   const settings = settingsFrom({
