@@ -11,10 +11,7 @@ export interface Finding<Type extends string = string, Reason extends string = s
   readonly message: string;
 }
 
-export interface Condition<Type extends string = string, Reason extends string = string> extends Finding<
-  Type,
-  Reason
-> {
+export interface Condition extends Finding {
   readonly observedGeneration?: number | undefined;
   readonly lastTransitionTime: string;
 }
@@ -22,15 +19,27 @@ export interface Condition<Type extends string = string, Reason extends string =
 /** As the schemas of our kinds have it. */
 const MESSAGE_LIMIT = 4096;
 
+/** Those of an object, also of one that cannot be parsed otherwise. */
+export function conditionsOf(object: KubeObject): readonly Condition[] {
+  const status = object['status'];
+  const conditions = isJson(status) ? status['conditions'] : undefined;
+  return Array.isArray(conditions) ? conditions.filter(isCondition) : [];
+}
+
+function isCondition(value: unknown): value is Condition {
+  const texts = ['type', 'status', 'reason', 'message', 'lastTransitionTime'];
+  return isJson(value) && texts.every((field) => typeof value[field] === 'string');
+}
+
 /** The findings as conditions; a condition keeps its time while its status stays; conditions of other types stay as they are. */
-export function mergeConditions<Type extends string, Reason extends string>(
-  old: readonly Condition<Type, Reason>[] | undefined,
-  findings: readonly Finding<Type, Reason>[],
+export function mergeConditions(
+  old: readonly Condition[],
+  findings: readonly Finding[],
   generation: number | undefined,
   now = new Date(),
-): readonly Condition<Type, Reason>[] {
-  const before = new Map((old ?? []).map((each) => [each.type, each]));
-  const said = findings.map((finding): Condition<Type, Reason> => {
+): readonly Condition[] {
+  const before = new Map(old.map((each) => [each.type, each]));
+  const said = findings.map((finding): Condition => {
     const known = before.get(finding.type);
     return {
       type: finding.type,
@@ -45,7 +54,7 @@ export function mergeConditions<Type extends string, Reason extends string>(
     };
   });
   const types = new Set(findings.map(({ type }) => type));
-  return [...said, ...(old ?? []).filter(({ type }) => !types.has(type))];
+  return [...said, ...old.filter(({ type }) => !types.has(type))];
 }
 
 /** The object is not as it was read: it has to be looked at anew, which is nobody's fault. */

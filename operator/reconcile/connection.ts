@@ -20,20 +20,23 @@
  * | none of them                                           | Ready True             | Reconciled                        |
  *
  * Sign-ins and stores are asked at most every five minutes, and soon after something changed or went wrong. Until there is a first
- * answer nothing is said of them. Secrets and ConfigMaps are in no cache: they are read anew every minute.
+ * answer nothing is said of them. Secrets and ConfigMaps are in no cache: they are read anew every minute. Sessions that come and go
+ * only change the count.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { ConnectionReason, ProtectedConnection } from '../../crds/connection.ts';
 import { formatPath } from '../../crds/schema/path.ts';
 import { checkConnection } from '../admission/objects.ts';
+import { items } from '../broker/field.ts';
 import { PolicyBook } from '../broker/policy-book.ts';
-import { CONFIG_MAPS, CONNECTIONS, type Key, type Kube, type KubeObject } from '../kube/kube.ts';
+import { CONFIG_MAPS, CONNECTIONS, type Key, type Kube, type KubeObject, type Store } from '../kube/kube.ts';
 import type { Again } from '../kube/queue.ts';
-import { readConnection, readPolicy, readSession } from '../kube/read.ts';
+import { readConnection, readSession } from '../kube/read.ts';
 import type { Target } from '../provision/provisioner.ts';
 import type { RecordingReady } from '../recordings/recording-ready.ts';
 import type { Finding } from './condition.ts';
 import { readConnectionMaterial } from './connection-material.ts';
-import { type Controller, own } from './controller.ts';
+import type { Controller } from './controller.ts';
 import { report } from './report.ts';
 import type { SignIn } from './sign-in.ts';
 import { StandingCheck } from './standing-check.ts';
@@ -61,11 +64,15 @@ export function connectionController(options: ConnectionControllerOptions): Cont
   return {
     name: 'connection',
     sources: [
-      own(connections),
-      { store: policies, keys: (key, object, old) => [...namedBy(key, object), ...namedBy(key, old)] },
+      { store: connections, keys: (key, object, old) => (isSame(object, old) ? [] : reconciler.due([key])) },
+      {
+        store: policies,
+        keys: (key, object, old) =>
+          reconciler.due([object, old].flatMap((each) => namedBy(connections, key, each))),
+      },
       { store: sessions, keys: (key, object, old) => countedFor(key, object, old), delay: COUNT_DELAY_MS },
-      reconciler.signIns,
-      reconciler.stores,
+      { listen: (add) => reconciler.signIns.listen((key) => reconciler.due([key]).forEach(add)) },
+      { listen: (add) => reconciler.stores.listen((key) => reconciler.due([key]).forEach(add)) },
     ],
     reconcile: (key) => reconciler.reconcile(key),
   };
@@ -83,16 +90,25 @@ class ConnectionReconciler {
   });
   readonly #options: ConnectionControllerOptions;
   readonly #policies: PolicyBook;
+  /** When a connection was last looked at whole; nothing when it has to be again. */
+  readonly #looked = new Map<string, number>();
 
   constructor(options: ConnectionControllerOptions) {
     this.#options = options;
     this.#policies = new PolicyBook(options.kube.stores.policies);
   }
 
+  /** These have to be looked at whole, not only counted for. */
+  due(keys: readonly Key[]): readonly Key[] {
+    for (const { namespace, name } of keys) this.#looked.delete(`${namespace}/${name}`);
+    return keys;
+  }
+
   async reconcile(key: Key): Promise<Again | undefined> {
     const { kube } = this.#options;
     const object = kube.stores.connections.get(key.namespace, key.name);
     if (!object || object.metadata.deletionTimestamp !== undefined) {
+      this.due([key]);
       this.signIns.forget(key);
       this.stores.forget(key);
       return undefined;
@@ -101,18 +117,27 @@ class ConnectionReconciler {
     if (parsed.kind === 'invalid') {
       const message = parsed.errors.map((each) => `${formatPath(each.path)}: ${each.message}`).join('\n');
       const findings = [finding('Ready', 'False', 'InternalError', message)];
-      await report(kube, { resource: CONNECTIONS, object, conditions: undefined, findings });
+      await report(kube, { resource: CONNECTIONS, object, findings });
       return undefined;
     }
     const connection = parsed.value;
-    const findings = await this.#findings(key, object, connection);
-    await report(kube, {
-      resource: CONNECTIONS,
-      object,
-      conditions: connection.status?.conditions,
-      findings: findings ?? [],
-      status: { sessions: countSessions(kube, key) },
-    });
+    const status = { sessions: countSessions(kube, key) };
+    const id = `${key.namespace}/${key.name}`;
+    const began = performance.now();
+    const left = (this.#looked.get(id) ?? -Infinity) + LOOK_AGAIN_MS - began;
+    if (left > 0) {
+      await report(kube, { resource: CONNECTIONS, object, findings: [], status });
+      return { after: left };
+    }
+    // Before looking: what changes meanwhile takes it away again.
+    this.#looked.set(id, began);
+    try {
+      const findings = (await this.#findings(key, object, connection)) ?? [];
+      await report(kube, { resource: CONNECTIONS, object, findings, status });
+    } catch (error) {
+      this.due([key]);
+      throw error;
+    }
     return { after: LOOK_AGAIN_MS };
   }
 
@@ -221,10 +246,22 @@ function unsupported(protocol: string): readonly ConnectionFinding[] {
   ];
 }
 
-function namedBy({ namespace }: Key, policy: KubeObject | undefined): readonly Key[] {
-  const parsed = policy && readPolicy(policy);
-  if (parsed?.kind !== 'parsed') return [];
-  return parsed.value.spec.connections.map((name) => ({ namespace, name }));
+/** Whether nothing but the status is another: we write that ourselves. */
+function isSame(object: KubeObject | undefined, old: KubeObject | undefined): boolean {
+  if (!object || !old) return false;
+  const [now, before] = [object, old].map(({ metadata }) => {
+    const { uid, generation, labels, annotations, deletionTimestamp } = metadata;
+    return { uid, generation, labels, annotations, deletionTimestamp };
+  });
+  return isDeepStrictEqual(now, before);
+}
+
+/** As `PolicyBook` has it: of a policy whose list of connections cannot be read, all are meant. */
+function namedBy(connections: Store, { namespace }: Key, policy: KubeObject | undefined): readonly Key[] {
+  if (!policy) return [];
+  const named = items(policy, ['spec', 'connections']).filter((name) => typeof name === 'string');
+  const names = named.length > 0 ? named : connections.list(namespace).map(({ metadata }) => metadata.name);
+  return names.map((name) => ({ namespace, name }));
 }
 
 /** The connection whose count changes. */

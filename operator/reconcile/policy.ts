@@ -45,12 +45,7 @@ export function policyController(kube: PolicyKube): Controller {
       if (!object || object.metadata.deletionTimestamp !== undefined) return undefined;
       const parsed = readPolicy(object);
       const finding = parsed.kind === 'parsed' ? judge(kube, parsed.value) : misshapen(parsed.errors);
-      await report(kube, {
-        resource: POLICIES,
-        object,
-        conditions: parsed.kind === 'parsed' ? parsed.value.status?.conditions : undefined,
-        findings: [finding],
-      });
+      await report(kube, { resource: POLICIES, object, findings: [finding] });
       return undefined;
     },
   };

@@ -4,25 +4,26 @@ import {
   type Condition,
   type Finding,
   type StatusChange,
+  conditionsOf,
   mergeConditions,
   writeStatus,
 } from './condition.ts';
 
-export interface Report<Type extends string, Reason extends string> {
+export interface Report {
   readonly resource: Resource;
   readonly object: KubeObject;
-  /** As they are now. */
-  readonly conditions: readonly Condition<Type, Reason>[] | undefined;
+  /** As they are now; the object's own when not given. */
+  readonly conditions?: readonly Condition[] | undefined;
   /** When there are none, the conditions stay, and the generation that they were said of. */
-  readonly findings: readonly Finding<Type, Reason>[];
+  readonly findings: readonly Finding[];
   /** Further fields of the status. */
   readonly status?: StatusChange;
 }
 
 /** Rejects as `writeStatus` does. */
-export async function report<Type extends string, Reason extends string>(
+export async function report(
   kube: Pick<Kube, 'patch' | 'event'>,
-  { resource, object, conditions, findings, status }: Report<Type, Reason>,
+  { resource, object, conditions = conditionsOf(object), findings, status }: Report,
 ): Promise<void> {
   const { generation } = object.metadata;
   const said = {
@@ -31,7 +32,7 @@ export async function report<Type extends string, Reason extends string>(
   };
   const change = findings.length === 0 ? { ...status } : { ...status, ...said };
   if (!(await writeStatus(kube, resource, object, change))) return;
-  const before = new Map((conditions ?? []).map((each) => [each.type, each]));
+  const before = new Map(conditions.map((each) => [each.type, each]));
   for (const finding of findings) if (isNews(before.get(finding.type), finding)) tell(kube, object, finding);
 }
 
