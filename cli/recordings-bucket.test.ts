@@ -17,7 +17,7 @@ import {
   STORE_CREDENTIALS,
   type TestObjectStore,
 } from '../e2e/object-store.ts';
-import { OWNER, recordingHeader, startTestRecordings } from '../operator/recordings/testing.ts';
+import { OWNER, recordingHeader, startTestRecordings } from '../e2e/test-recordings.ts';
 import { DirectoryStore } from '../sidecar/record/directory-store.ts';
 import { openRecording } from '../sidecar/record/recorder.ts';
 import { sampleEvents } from '../sidecar/record/sample-session.ts';

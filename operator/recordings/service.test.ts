@@ -16,7 +16,7 @@ import { once } from '../../sidecar/record/segment.ts';
 import { newSessionId } from '../../sidecar/record/session-id.ts';
 import { checkSeal } from '../../sidecar/record/sealed.ts';
 import { recordingReady } from './recording-ready.ts';
-import { CONNECTION, connectionSpec, OWNER, startTestRecordings } from './testing.ts';
+import { CONNECTION, connectionSpec, OWNER, startTestRecordings } from '../../e2e/test-recordings.ts';
 
 const unavailable = await objectStoreUnavailable();
 let store: TestObjectStore;

@@ -32,7 +32,7 @@ const CONNECT_MILLISECONDS = 3_000;
 const REQUEST_MILLISECONDS = 15_000;
 const DAY = 86_400_000;
 
-type Sdk = typeof import('./sdk.ts');
+type Sdk = (typeof import('./sdk.ts'))['sdk'];
 
 /** All reject with a `StoreError`. */
 export class Bucket {
@@ -63,7 +63,8 @@ export class Bucket {
 
   /** Opens no connection. */
   static async open(place: ObjectStorePlace, credentials: Credentials): Promise<Bucket> {
-    return new Bucket(place, credentials, await import('./sdk.ts'));
+    const { sdk } = await import('./sdk.ts');
+    return new Bucket(place, credentials, sdk);
   }
 
   close(): void {

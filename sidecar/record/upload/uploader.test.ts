@@ -18,7 +18,7 @@ import {
   recordingHeader,
   startTestRecordings,
   type TestRecordings,
-} from '../../../operator/recordings/testing.ts';
+} from '../../../e2e/test-recordings.ts';
 import { DirectoryStore } from '../directory-store.ts';
 import type { Durability } from '../event.ts';
 import { Bucket } from '../object-store/bucket.ts';

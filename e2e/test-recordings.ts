@@ -5,27 +5,29 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import pino from 'pino';
-import type { Parsed } from '../../crds/schema/failure.ts';
-import { STORE_CREDENTIALS, type TestObjectStore } from '../../e2e/object-store.ts';
+import type { Parsed } from '../crds/schema/failure.ts';
+import { STORE_CREDENTIALS, type TestObjectStore } from './object-store.ts';
 import {
   parseSealAnswer,
   parseSealRequest,
   parseUploadAnswer,
   parseUploadRequest,
-} from '../../sidecar/broker/protocol.ts';
-import { sampleHeader } from '../../sidecar/record/sample-session.ts';
-import type { RecordingHeader } from '../../sidecar/record/recorder.ts';
+} from '../sidecar/broker/protocol.ts';
+import { sampleHeader } from '../sidecar/record/sample-session.ts';
+import type { RecordingHeader } from '../sidecar/record/recorder.ts';
+import { signerOf, trustedKeyOf, type RecordingSigner, type TrustedKey } from '../sidecar/record/signer.ts';
+import type { RecordingBroker } from '../sidecar/record/upload/recording-broker.ts';
 import {
-  signerOf,
-  trustedKeyOf,
-  type RecordingSigner,
-  type TrustedKey,
-} from '../../sidecar/record/signer.ts';
-import type { RecordingBroker } from '../../sidecar/record/upload/recording-broker.ts';
-import { CACHED, type Cached, type Kube, type KubeObject, type Resource, type Store } from '../kube/kube.ts';
-import type { RecordingOwner } from './recordings.ts';
-import { RecordingsError } from './recordings-error.ts';
-import { StoredRecordings } from './service.ts';
+  CACHED,
+  type Cached,
+  type Kube,
+  type KubeObject,
+  type Resource,
+  type Store,
+} from '../operator/kube/kube.ts';
+import type { RecordingOwner } from '../operator/recordings/recordings.ts';
+import { RecordingsError } from '../operator/recordings/recordings-error.ts';
+import { StoredRecordings } from '../operator/recordings/service.ts';
 
 export const OWNER: RecordingOwner = {
   namespace: 'production-access',
