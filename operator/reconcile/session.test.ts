@@ -102,7 +102,11 @@ suite('the life of sessions', { skip: unavailable ?? false }, () => {
   const role = { provision: true, grants: [{ tables: ['public.orders'], privileges: ['SELECT'] }] };
   const target = { host: '127.0.0.1', database: 'postgres', tls: { mode: 'disable' } };
   const connectTo = async (name: string, port: number, more: object = {}) => {
-    const object = connection(name, 15_432, { target: { ...target, port }, role: { ...role, ...more } });
+    const object = connection(name, 15_432, {
+      target: { ...target, port },
+      role: { ...role, ...more },
+      recording: { configMapRef: { name: 'recordings' } },
+    });
     await cluster.plane.apply(json([object]));
     await until('the cache has it', () => cluster.kube.stores.connections.get('access', name), { every: 10 });
   };

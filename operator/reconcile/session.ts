@@ -9,6 +9,7 @@
  * | Ending | its role is gone and has no backends, or it had none | Revoked True; the finalizer goes; Ended |
  * | Ended | the sidecar may still send something | nothing yet |
  * | Ended | all its recordings are whole | RecordingComplete True: their place and the digest of their list |
+ * | Ended | the connection names no store | RecordingComplete False, RecordingCut |
  * | Ended | they are not, and there is nobody to send more | RecordingComplete False, RecordingCut; looked again |
  * | Ended | for longer than the TTL | deleted; one with unfinished recordings is kept for a week |
  *
@@ -204,7 +205,7 @@ class SessionReconciler {
   /** Of a session that is being deleted: whether its list of recordings is written, or was waited for long enough. */
   async #lastWait(object: KubeObject, session: Session, endedAt: string): Promise<boolean> {
     if (Date.now() - Date.parse(endedAt) > LAST_WAIT) return true;
-    if ((session.status?.recordings ?? 0) === 0) return true;
+    if ((session.status?.recordings ?? 0) === 0 || this.#namesNoStore(object, session)) return true;
     return (await this.#complete(object, session).catch(() => undefined)) !== undefined;
   }
 
@@ -242,6 +243,15 @@ class SessionReconciler {
     const sidecar = sidecarRuns(await this.#pod(object), podUid(object));
     if (sidecar && session.status?.sidecarDone !== true) return false;
     if (!sidecar && session.status?.recordings === undefined) return true;
+    if (this.#namesNoStore(object, session)) {
+      const message = 'the connection names no store: recordings go with the pod';
+      await this.#say(
+        object,
+        [{ type: 'RecordingComplete', status: 'False', reason: 'RecordingCut', message }],
+        {},
+      );
+      return true;
+    }
     let cut = 'not all recordings are whole, and the sidecar that could send more is gone';
     try {
       const complete = await this.#complete(object, session);
@@ -265,6 +275,13 @@ class SessionReconciler {
         {},
       );
     return false;
+  }
+
+  #namesNoStore({ metadata }: KubeObject, session: Session): boolean {
+    const { connections } = this.#options.kube.stores;
+    const object = connections.get(metadata.namespace, session.spec.connection);
+    const connection = object && readConnection(object);
+    return connection?.kind === 'parsed' && connection.value.spec.recording.configMapRef === undefined;
   }
 
   #complete({ metadata }: KubeObject, session: Session): ReturnType<Recordings['complete']> {

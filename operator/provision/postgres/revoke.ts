@@ -34,8 +34,9 @@ export async function revokeRole(
   });
   if (!found) return;
   await endBackends(administration, target, found);
-  await rollBackPrepared(administration, target, found);
-  for (const database of await databasesOf(administration, target, found)) {
+  const left = await whatIsLeft(administration, target, found);
+  for (const prepared of left.prepared) await rollBackPrepared(administration, target, found, prepared);
+  for (const database of left.databases) {
     if (database === databaseOf(target)) continue;
     await administration.change(
       target,
@@ -98,39 +99,43 @@ async function terminate(administration: Administration, target: Target, role: F
   });
 }
 
-/** They outlive their backends, and keep their locks. */
+interface Left {
+  /** Transactions prepared for two-phase commit: they outlive their backends, and keep their locks. */
+  readonly prepared: readonly { readonly gid: string; readonly database: string }[];
+  /** Databases where something depends on the role: owned by it, or granted to it. */
+  readonly databases: readonly string[];
+}
+
+function whatIsLeft(administration: Administration, target: Target, role: FoundRole): Promise<Left> {
+  return administration.read(target, 'looking where the role has anything', async (query) => {
+    const prepared = await query(
+      `SELECT gid, database::text AS database FROM pg_prepared_xacts WHERE owner = $1`,
+      [role.name],
+    );
+    const databases = await query(
+      `SELECT DISTINCT d.datname::text AS name FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = $1::oid`,
+      [role.oid],
+    );
+    return {
+      prepared: prepared.map((row) => ({ gid: String(row['gid']), database: String(row['database']) })),
+      databases: databases.map((row) => String(row['name'])),
+    };
+  });
+}
+
 async function rollBackPrepared(
   administration: Administration,
   target: Target,
   role: FoundRole,
+  { gid, database }: Left['prepared'][number],
 ): Promise<void> {
-  const prepared = await administration.read(target, 'looking for prepared transactions', (query) =>
-    query(`SELECT gid, database::text AS database FROM pg_prepared_xacts WHERE owner = $1`, [role.name]),
-  );
-  for (const { gid, database } of prepared) {
-    const roll = async (query: Query) => {
-      // Whoever prepared it may roll it back, or a superuser.
-      await query(`SET ROLE ${escapeIdentifier(role.name)}`);
-      await query(`ROLLBACK PREPARED ${escapeLiteral(String(gid))}`);
-    };
-    await administration.alone(target, 'rolling back a prepared transaction', roll, String(database));
-  }
-}
-
-/** Where something depends on the role: owned, or granted to it. */
-async function databasesOf(
-  administration: Administration,
-  target: Target,
-  role: FoundRole,
-): Promise<readonly string[]> {
-  const rows = await administration.read(target, 'looking where the role has anything', (query) =>
-    query(
-      `SELECT DISTINCT d.datname::text AS name FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
-WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = $1::oid`,
-      [role.oid],
-    ),
-  );
-  return rows.map((row) => String(row['name']));
+  const roll = async (query: Query) => {
+    // Whoever prepared it may roll it back, or a superuser.
+    await query(`SET ROLE ${escapeIdentifier(role.name)}`);
+    await query(`ROLLBACK PREPARED ${escapeLiteral(gid)}`);
+  };
+  await administration.alone(target, 'rolling back a prepared transaction', roll, database);
 }
 
 const OWNS = `SELECT EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = $1::oid AND s.deptype = 'o'
