@@ -354,7 +354,7 @@ suite('the life of sessions', { skip: unavailable ?? false }, () => {
     await Promise.all(runs.map(end));
     await Promise.all(runs.map((run) => ended(run, 60_000)));
     const took = performance.now() - before;
-    assert.ok(took < 20_000, `${took} ms`);
+    assert.ok(took < 60_000, `${took} ms`);
     assert.deepEqual(await roles(), []);
   });
 
