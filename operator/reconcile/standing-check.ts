@@ -63,9 +63,11 @@ export class StandingCheck<Result> implements Listening {
     const known = this.#known.get(id);
     const same = known?.fingerprint === fingerprint;
     const age = known ? this.#clock.now() - known.at : 0;
-    if (!known || !same || age >= this.#options.goodFor(known.result)) {
+    const old = !same || age >= this.#options.goodFor(known.result);
+    // One that is under way already answers this too.
+    if (this.#queue && old && this.#jobs.get(id)?.fingerprint !== fingerprint) {
       this.#jobs.set(id, { fingerprint, check });
-      this.#queue?.add(key);
+      this.#queue.add(key);
     }
     return same ? known.result : undefined;
   }
