@@ -1,6 +1,7 @@
 /** The sidecar against a broker and a PostgreSQL, both real servers: what a run may, what it is told, and what fails how. */
 import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
 import pg from 'pg';
@@ -83,7 +84,10 @@ function configuration(options: Options = {}, more: Partial<BrokerEvent> = {}): 
   return runConfiguration([{ postgres, port, rules, ...options }], more);
 }
 
-async function start(resolve?: () => readonly string[]): Promise<Sidecar> {
+async function start(
+  resolve?: () => readonly string[],
+  more: { readonly redirect?: boolean; readonly spoolBytes?: number } = {},
+): Promise<Sidecar> {
   const write = (line: string) => void log.push(line);
   sidecar = await Sidecar.start({
     broker: {
@@ -98,6 +102,7 @@ async function start(resolve?: () => readonly string[]): Promise<Sidecar> {
     },
     state: folder,
     redirect: false,
+    ...more,
     log: pino({ level: 'debug', base: null }, { write }),
   });
   return sidecar;
@@ -163,6 +168,34 @@ describe('a run', () => {
     );
     await until(() => log.filter((line) => line.includes('is in force')).length >= 2, 'it is in force');
     await assert.rejects(client.query('SELECT 1'), /closed/);
+  });
+});
+
+describe('what the pod asks for', () => {
+  const noIpv6 = !Object.values(networkInterfaces()).some((all) =>
+    all?.some(({ address }) => address === '::1'),
+  );
+
+  test('with the redirect, ::1 is listened for too', { skip: noIpv6 && 'there is no ::1' }, async () => {
+    state.event = configuration();
+    const one = await start(undefined, { redirect: true });
+    await until(() => one.ready, 'the sidecar is ready');
+    await (await connect({ host: '::1' })).query('SELECT 1');
+    await (await connect()).query('SELECT 1');
+  });
+
+  test('with a full spool, strict sessions refuse operations, and new ones do not begin', async () => {
+    state.event = configuration({ durability: 'strict' });
+    const one = await start(undefined, { spoolBytes: 16_384 });
+    await until(() => one.ready, 'the sidecar is ready');
+    const client = await connect();
+    const fill = async () => {
+      for (let turn = 0; turn < 200; turn++) await client.query(`SELECT '${'x'.repeat(500)}${turn}'`);
+    };
+    await assert.rejects(fill(), /recording of this session cannot be written/);
+    assert.equal(one.spoolFull, true);
+    await assert.rejects(client.query('SELECT 1'), /recording of this session cannot be written/);
+    await assert.rejects(connect(), /recording of this session cannot be written/);
   });
 });
 

@@ -133,6 +133,11 @@ export class Sidecar implements StreamListener {
     return this.#lost ? performance.now() - this.#lost.since : 0;
   }
 
+  /** Strict sessions refuse operations. */
+  get spoolFull(): boolean {
+    return this.#parts.uploads.full;
+  }
+
   get metricsType(): string {
     return this.#parts.metrics.contentType;
   }
