@@ -123,7 +123,7 @@ test(
     const answers: unknown = JSON.parse(stdout.trim());
     assert.ok(typeof answers === 'object' && answers !== null);
     // Printed by the script above.
-  const { ipv6 = 'sidecar', ...rest } = answers as Record<string, string>;
+    const { ipv6 = 'sidecar', ...rest } = answers as Record<string, string>;
     assert.deepEqual(
       { ...rest, ipv6 },
       { ipv4: 'sidecar', loopback: 'none', sidecar: 'none', ipv6: 'sidecar' },

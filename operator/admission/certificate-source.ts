@@ -11,6 +11,10 @@ export interface ServingCertificate {
 
 export interface Certificates {
   current(): ServingCertificate;
+  /** The bundle before the last change of it: pods that were injected a moment ago have it. */
+  earlierBundle?(): string | undefined;
+  /** Looks for changes at once: another replica may know of one already. Rejects when it cannot. */
+  look?(): Promise<void>;
   /** Called after every change. Returns how to stop. */
   watch(listener: () => void): () => void;
   /** Stops looking for changes. */

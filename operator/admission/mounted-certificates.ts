@@ -14,9 +14,11 @@ export async function mountedCertificates(
 ): Promise<Certificates> {
   const listeners = new Set<() => void>();
   let current = await read(folder);
+  let earlier: string | undefined;
   const look = async () => {
     const next = await read(folder);
     if (same(next, current)) return;
+    if (next.bundle !== current.bundle) earlier = current.bundle;
     current = next;
     log.info('the mounted certificate has changed');
     for (const listener of listeners) listener();
@@ -31,7 +33,9 @@ export async function mountedCertificates(
   }, interval);
   timer.unref();
   return {
+    look,
     current: () => current,
+    earlierBundle: () => earlier,
     watch: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

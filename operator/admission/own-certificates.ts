@@ -38,10 +38,12 @@ export async function ownCertificates(options: OwnCertificatesOptions): Promise<
   const listeners = new Set<() => void>();
   let material = await shared(options, undefined);
   let current = servingOf(material);
+  let earlier: string | undefined;
   const look = async () => {
     material = await shared(options, material);
     const next = servingOf(material);
     if (next.certificate === current.certificate && next.bundle === current.bundle) return;
+    if (next.bundle !== current.bundle) earlier = current.bundle;
     current = next;
     log.info('the serving certificate or its authorities have changed');
     for (const listener of listeners) listener();
@@ -57,6 +59,7 @@ export async function ownCertificates(options: OwnCertificatesOptions): Promise<
   return {
     look,
     current: () => current,
+    earlierBundle: () => earlier,
     watch: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
