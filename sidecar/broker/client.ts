@@ -186,7 +186,7 @@ export class BrokerClient {
         .once('socket', (socket) => {
           // Of a socket that was destroyed nothing is known any more.
           address = socket.remoteAddress;
-          socket.once('connect', () => (address = socket.remoteAddress));
+          if (socket.connecting) socket.once('connect', () => (address = socket.remoteAddress));
         })
         .once('response', (response) => {
           clearTimeout(timer);
