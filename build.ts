@@ -1,20 +1,25 @@
 /** Bundles the programs with esbuild into `dist/`, as run from a checkout and as put into images. */
 import { chmod, copyFile, mkdir, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
 
 const require = createRequire(import.meta.url);
 await mkdir('dist', { recursive: true });
-/** The AWS SDK is a bundle of its own, loaded when a store is talked to: no program's start or memory pays for it. */
-const storeApart: Plugin = {
-  name: 'store-apart',
+/** Bundles of their own, loaded when they are needed: no program's start or memory pays for them. */
+const APART = new Map([
+  ['sidecar/record/object-store/sdk.ts', 'object-store-sdk'],
+  ['sidecar/identity/oidc.ts', 'oidc'],
+]);
+const apart: Plugin = {
+  name: 'apart',
   setup(bundle) {
-    bundle.onResolve({ filter: /\/sdk\.ts$/ }, ({ kind, importer }) =>
-      kind === 'dynamic-import' && importer.endsWith('bucket.ts')
-        ? { path: './object-store-sdk.mjs', external: true }
-        : undefined,
-    );
+    bundle.onResolve({ filter: /^\..*\.ts$/ }, ({ kind, path, resolveDir }) => {
+      const name = APART.get(relative(import.meta.dirname, resolve(resolveDir, path)));
+      return kind === 'dynamic-import' && name !== undefined
+        ? { path: `./${name}.mjs`, external: true }
+        : undefined;
+    });
   },
 };
 const options: BuildOptions = {
@@ -23,9 +28,9 @@ const options: BuildOptions = {
     sidecar: 'sidecar/main.ts',
     operator: 'operator/main.ts',
     'kubectl-sidewarden': 'cli/kubectl/main.ts',
-    'object-store-sdk': 'sidecar/record/object-store/sdk.ts',
+    ...Object.fromEntries([...APART].map(([source, name]) => [name, source])),
   },
-  plugins: [storeApart],
+  plugins: [apart],
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },
   bundle: true,

@@ -300,8 +300,12 @@ class Connection {
     }
     if (source.loopback)
       return [{ kind: 'loopback', identity: identityOf('sidewarden:loopback', source.loopback) }];
+    if (source.oidc) {
+      const { issuer, audience, claims = {}, usernameClaim = 'sub', groupsClaim = 'groups' } = source.oidc;
+      return [{ kind: 'oidc', trust: { issuer, audience, claims, usernameClaim, groupsClaim } }];
+    }
     this.warnings.push(
-      `${namespace}/${name}: identity source ${source.oidc ? 'oidc' : 'serviceAccount'} needs the operator; nobody signs in by it here`,
+      `${namespace}/${name}: identity source serviceAccount needs the operator; nobody signs in by it here`,
     );
     return [];
   }

@@ -62,14 +62,14 @@ test(
     });
     const pod = await job.pod();
     const role = await until('the run has a role', async () => {
-      const [row] = await stage.query("select rolname from pg_roles where rolname like 'sw\\\\_%' limit 1");
+      const [row] = await stage.query("select rolname from pg_roles where starts_with(rolname, 'sw_') limit 1");
       return row;
     });
     assert.ok(role);
     await job.complete();
     const ended = Date.parse((await job.podObject()).finishedAt);
     await until('its role is gone', async () => {
-      const rows = await stage.query("select 1 from pg_roles where rolname like 'sw\\\\_%'");
+      const rows = await stage.query("select 1 from pg_roles where starts_with(rolname, 'sw_')");
       return rows.length === 0 ? true : undefined;
     });
     // Kubernetes says when a container ended to the second.
@@ -274,7 +274,7 @@ test('the chart goes, and nothing of a run stays behind', { skip }, async () => 
     'get all,mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings,roles,rolebindings,networkpolicies,poddisruptionbudgets --all-namespaces --selector app.kubernetes.io/instance=sidewarden --output name',
   );
   assert.equal(left, '');
-  assert.deepEqual(await stage.query("select rolname from pg_roles where rolname like 'sw\\\\_%'"), []);
+  assert.deepEqual(await stage.query("select rolname from pg_roles where starts_with(rolname, 'sw_')"), []);
   assert.match(
     await stage.kubectl('get crds --output name'),
     /approvals\.sidewarden\.dev/,

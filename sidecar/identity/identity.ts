@@ -2,10 +2,13 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import type { Identity } from '../operation.ts';
+import type { OidcIssuers, OidcTrust } from './oidc.ts';
 
 export type IdentitySource =
   | { readonly kind: 'token'; readonly token: string; readonly identity: Identity }
   | { readonly kind: 'loopback'; readonly identity: Identity }
+  /** The password is a token of this issuer. */
+  | { readonly kind: 'oidc'; readonly trust: OidcTrust }
   /** Everything in the pod is the run; who that is, the broker knows from the pod's own token. */
   | { readonly kind: 'pod'; readonly identity: Identity };
 
@@ -20,11 +23,39 @@ export interface Proof {
 
 /** Whether a password must be asked for: where a token is taken, being local is not enough. */
 export function asksForPassword(sources: readonly IdentitySource[]): boolean {
-  return sources.some(({ kind }) => kind === 'token');
+  return sources.some(({ kind }) => kind === 'token' || kind === 'oidc');
 }
 
-/** The identity that the proof stands for, or undefined. Takes as long whether a token nearly fits or not at all. */
-export function identify(sources: readonly IdentitySource[], proof: Proof): Identity | undefined {
+/** Whether anybody is known by the proof; `why` is for the log, the client is not told. */
+export type Identified =
+  | { readonly kind: 'identified'; readonly identity: Identity }
+  | { readonly kind: 'unknown'; readonly why: string };
+
+/** Never rejects. What needs no question to anybody is looked at first. */
+export async function identify(sources: readonly IdentitySource[], proof: Proof): Promise<Identified> {
+  const here = identifyHere(sources, proof);
+  if (here !== undefined) return { kind: 'identified', identity: here };
+  let why = 'no source of the connection knows the proof';
+  if (proof.password === undefined) return { kind: 'unknown', why };
+  for (const source of sources) {
+    if (source.kind !== 'oidc') continue;
+    const answer = await (await issuers()).verify(source.trust, proof.password);
+    if (answer.kind === 'identified') return answer;
+    why = `${source.trust.issuer}: ${answer.why}`;
+  }
+  return { kind: 'unknown', why };
+}
+
+let known: Promise<OidcIssuers> | undefined;
+
+/** What verifies tokens is loaded when the first one is brought; issuers' keys are kept for all connections. */
+function issuers(): Promise<OidcIssuers> {
+  known ??= import('./oidc.ts').then(({ OidcIssuers }) => new OidcIssuers());
+  return known;
+}
+
+/** Takes as long whether a token nearly fits or not at all. */
+function identifyHere(sources: readonly IdentitySource[], proof: Proof): Identity | undefined {
   let found: Identity | undefined;
   for (const source of sources) {
     switch (source.kind) {
@@ -33,6 +64,8 @@ export function identify(sources: readonly IdentitySource[], proof: Proof): Iden
         break;
       case 'loopback':
         if (proof.password === undefined && proof.loopback) found ??= source.identity;
+        break;
+      case 'oidc':
         break;
       case 'pod':
         if (proof.inside) found ??= source.identity;

@@ -215,8 +215,9 @@ export class PostgresAdapter {
       return;
     }
     const inside = isInside(raw.remoteAddress, raw.localAddress);
-    const identity = identify(config.sources, { password: client.password, loopback, inside });
-    if (!identity) {
+    const who = await identify(config.sources, { password: client.password, loopback, inside });
+    if (who.kind === 'unknown') {
+      this.#parts.log.warn({ why: who.why }, 'a client could not say who it is');
       fatal(
         client.socket,
         '28P01',
@@ -235,7 +236,7 @@ export class PostgresAdapter {
       );
       return;
     }
-    await this.#connect(client, raw, identity);
+    await this.#connect(client, raw, who.identity);
   }
 
   async #connect(client: Client, raw: Socket, identity: Identity): Promise<void> {
