@@ -1,5 +1,6 @@
 /** The operator's settings: from the environment (the chart sets it), parsed strictly. */
 import { isIP } from 'node:net';
+import { bytesOf } from './admission/inject/quantity.ts';
 
 export interface Settings {
   /** Where the operator itself runs: its Secrets, its Lease. */
@@ -61,7 +62,7 @@ export function settingsFrom(env: Environment): Settings | readonly string[] {
       image: take('SIDEWARDEN_SIDECAR_IMAGE'),
       pullPolicy: pullPolicy(take('SIDEWARDEN_SIDECAR_PULL_POLICY', 'IfNotPresent'), wrong),
       resources: resources(take('SIDEWARDEN_SIDECAR_RESOURCES', '{}'), wrong),
-      spoolLimit: take('SIDEWARDEN_SIDECAR_SPOOL_LIMIT', '1Gi'),
+      spoolLimit: spoolLimit(take('SIDEWARDEN_SIDECAR_SPOOL_LIMIT', '1Gi'), wrong),
     },
     address,
     ports: {
@@ -79,6 +80,15 @@ export function settingsFrom(env: Environment): Settings | readonly string[] {
     logLevel: take('SIDEWARDEN_LOG_LEVEL', 'info'),
   };
   return wrong.length > 0 ? wrong : settings;
+}
+
+/** Less would not hold the recordings of one busy minute. */
+const MIN_SPOOL = 16 * 1024 * 1024;
+
+function spoolLimit(text: string, wrong: string[]): string {
+  if ((bytesOf(text) ?? 0) < MIN_SPOOL)
+    wrong.push('SIDEWARDEN_SIDECAR_SPOOL_LIMIT must be a quantity of at least 16Mi');
+  return text;
 }
 
 function pullPolicy(text: string, wrong: string[]): Settings['sidecar']['pullPolicy'] {

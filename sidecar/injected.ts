@@ -9,6 +9,10 @@ export const INJECTED_ENVIRONMENT = {
   tokenFile: 'SIDEWARDEN_TOKEN_FILE',
   /** Folder for what waits to be uploaded; nobody else mounts it. */
   spool: 'SIDEWARDEN_SPOOL',
+  /** Bytes that may wait there; strict sessions refuse beyond. */
+  spoolBytes: 'SIDEWARDEN_SPOOL_BYTES',
+  /** Seconds from SIGTERM in which it must have ended. */
+  grace: 'SIDEWARDEN_GRACE_SECONDS',
   /** The pod's address, where `GET /readyz` on the health port answers 200 or 503, and nothing else. */
   podAddress: 'SIDEWARDEN_POD_IP',
   healthPort: 'SIDEWARDEN_HEALTH_PORT',

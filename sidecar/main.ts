@@ -28,8 +28,8 @@ async function run(settings: Settings): Promise<void> {
   });
   try {
     await health.listen(settings.health);
-    const { broker, state, redirect } = settings;
-    sidecar = await Sidecar.start({ broker, state, redirect, log });
+    const { broker, state, redirect, spoolBytes } = settings;
+    sidecar = await Sidecar.start({ broker, state, redirect, spoolBytes, log });
   } catch (error) {
     log.fatal({ err: error }, 'the sidecar could not start');
     process.exit(1);

@@ -12,6 +12,8 @@ export interface Settings {
   readonly broker: { readonly url: URL; readonly ca: string; readonly tokenFile: string };
   /** Folder for recordings, their key, and counts. */
   readonly state: string;
+  /** Bytes of recordings that may wait there for the store. */
+  readonly spoolBytes: number;
   readonly health: { readonly address: string; readonly port: number };
   readonly redirect: boolean;
   /** Milliseconds from SIGTERM to the end: what is under way may end, and what was recorded is handed over. */
@@ -37,16 +39,29 @@ export function settingsFrom(env: Environment): Settings | readonly string[] {
   const ca = read(names.brokerCa, '', certificates);
   const tokenFile = read(names.tokenFile, `${TOKEN_FOLDER}/${TOKEN_FILE_NAME}`, path);
   const state = read(names.spool, SPOOL_FOLDER, path);
+  const spoolBytes = read(names.spoolBytes, '268435456', whole(1_048_576, Number.MAX_SAFE_INTEGER));
   const address = read(names.podAddress, '0.0.0.0', ipAddress);
   const port = read(names.healthPort, String(HEALTH_PORT), whole(0, 65_535));
   const redirect = read(names.redirect, 'false', flag);
-  const seconds = read('SIDEWARDEN_GRACE_SECONDS', '25', whole(1, 86_400));
+  const seconds = read(names.grace, '25', whole(1, 86_400));
   const logLevel = read('SIDEWARDEN_LOG_LEVEL', 'info', level);
-  if (!url || !ca || !tokenFile || !state || !address || !port || !redirect || !seconds || !logLevel)
+  if (
+    !url ||
+    !ca ||
+    !tokenFile ||
+    !state ||
+    !spoolBytes ||
+    !address ||
+    !port ||
+    !redirect ||
+    !seconds ||
+    !logLevel
+  )
     return wrong;
   return {
     broker: { url: url.value, ca: ca.value, tokenFile: tokenFile.value },
     state: state.value,
+    spoolBytes: spoolBytes.value,
     health: { address: address.value, port: port.value },
     redirect: redirect.value,
     grace: seconds.value * 1000,
@@ -96,7 +111,7 @@ function level(text: string): Read<string> | string {
 
 function whole(minimum: number, maximum: number): (text: string) => Read<number> | string {
   return (text) => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
     return value >= minimum && value <= maximum ? { value } : `must be ${minimum} to ${maximum}`;
   };
 }

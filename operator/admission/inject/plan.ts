@@ -29,8 +29,16 @@ export function planFor(pod: Json, context: InjectContext): PlanOrProblems {
   const connections = place(wish, context, problems);
   if (problems.length > 0) return { kind: 'refused', problems };
   const containers = [
-    sidecarContainer(context, wish.redirect),
+    sidecarContainer(context, wish.redirect, graceOf(pod)),
     ...(wish.redirect ? [redirectContainer(context, connections)] : []),
   ];
   return { kind: 'plan', plan: { wish, connections, containers, volumes: volumes(context) } };
+}
+
+/** Kubernetes' own default where the pod says nothing. */
+const GRACE_SECONDS = 30;
+
+function graceOf(pod: Json): number {
+  const grace = object(pod['spec'])['terminationGracePeriodSeconds'];
+  return typeof grace === 'number' && grace >= 0 ? Math.min(grace, 86_400) : GRACE_SECONDS;
 }

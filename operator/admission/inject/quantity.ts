@@ -36,3 +36,9 @@ function valueOf(quantity: unknown): number | undefined {
   if (number === undefined) return undefined;
   return Number(`${number}${exponent}`) * (suffix === undefined ? 1 : (FACTORS[suffix] ?? Number.NaN));
 }
+
+/** Whole bytes; undefined when it is no quantity, or more than can be counted exactly. */
+export function bytesOf(quantity: string): number | undefined {
+  const bytes = Math.floor(valueOf(quantity) ?? Number.NaN);
+  return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
+}

@@ -14,6 +14,7 @@ import { SIDECAR_NAME, SIDECAR_UID } from '../../kube/names.ts';
 import type { Json } from '../json.ts';
 import type { Placed } from './connections.ts';
 import type { InjectContext } from './context.ts';
+import { bytesOf } from './quantity.ts';
 
 /** The init container that sets the redirect's rules. */
 export const REDIRECT_NAME = 'sidewarden-redirect';
@@ -30,8 +31,17 @@ const CONFINED = {
   seccompProfile: { type: 'RuntimeDefault' },
 };
 
-/** A native sidecar: an init container that goes on. */
-export function sidecarContainer({ settings, brokerCa }: InjectContext, redirect: boolean): Json {
+/** Of the volume's limit: the sidecar stops taking more at once at 1.25 times what it is told, and the kubelet evicts at the limit. */
+const SPOOL_SHARE = 0.75;
+/** Seconds of the pod's grace that the agent's own containers have before the sidecar is told to end, and it to be gone. */
+const GRACE_KEPT = 5;
+
+/** A native sidecar: an init container that goes on. `grace` is the pod's own, in seconds. */
+export function sidecarContainer(
+  { settings, brokerCa }: InjectContext,
+  redirect: boolean,
+  grace: number,
+): Json {
   const names = INJECTED_ENVIRONMENT;
   return {
     name: SIDECAR_NAME,
@@ -43,10 +53,13 @@ export function sidecarContainer({ settings, brokerCa }: InjectContext, redirect
       { name: names.brokerCa, value: brokerCa },
       { name: names.tokenFile, value: `${TOKEN_FOLDER}/${TOKEN_FILE_NAME}` },
       { name: names.spool, value: SPOOL_FOLDER },
+      { name: names.spoolBytes, value: String(spoolBytes(settings.spoolLimit)) },
+      { name: names.grace, value: String(Math.max(1, grace - GRACE_KEPT)) },
       { name: names.podAddress, valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'status.podIP' } } },
       { name: names.healthPort, value: String(HEALTH_PORT) },
       { name: names.redirect, value: String(redirect) },
     ],
+    ports: [{ name: 'sidewarden', containerPort: HEALTH_PORT, protocol: 'TCP' }],
     resources: settings.resources,
     securityContext: {
       ...CONFINED,
@@ -68,6 +81,11 @@ export function sidecarContainer({ settings, brokerCa }: InjectContext, redirect
     ],
     ...TERMINATION,
   };
+}
+
+/** The settings were checked: the limit is a quantity. */
+function spoolBytes(limit: string): number {
+  return Math.floor((bytesOf(limit) ?? 0) * SPOOL_SHARE);
 }
 
 /** Runs to its end before any container of the agent starts; the only one with NET_ADMIN. */
