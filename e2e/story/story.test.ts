@@ -62,7 +62,9 @@ test(
     });
     const pod = await job.pod();
     const role = await until('the run has a role', async () => {
-      const [row] = await stage.query("select rolname from pg_roles where starts_with(rolname, 'sw_') limit 1");
+      const [row] = await stage.query(
+        "select rolname from pg_roles where starts_with(rolname, 'sw_') limit 1",
+      );
       return row;
     });
     assert.ok(role);
@@ -270,10 +272,13 @@ test(
 test('the chart goes, and nothing of a run stays behind', { skip }, async () => {
   await stage.kubectl(`delete protectedconnections --all --namespace ${ACCESS} --timeout 60s`);
   await stage.helm('uninstall', 'sidewarden', '--namespace', OPERATOR, '--wait', '--timeout', '120s');
-  const left = await stage.kubectl(
-    'get all,mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings,roles,rolebindings,networkpolicies,poddisruptionbudgets --all-namespaces --selector app.kubernetes.io/instance=sidewarden --output name',
-  );
-  assert.equal(left, '');
+  const kinds =
+    'all,mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings,roles,rolebindings,networkpolicies,poddisruptionbudgets';
+  const selector = 'app.kubernetes.io/instance=sidewarden';
+  await until('nothing of the chart is left', async () => {
+    const left = await stage.kubectl(`get ${kinds} --all-namespaces --selector ${selector} --output name`);
+    return left === '' ? true : undefined;
+  });
   assert.deepEqual(await stage.query("select rolname from pg_roles where starts_with(rolname, 'sw_')"), []);
   assert.match(
     await stage.kubectl('get crds --output name'),
