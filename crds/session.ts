@@ -87,7 +87,9 @@ const status = object('What became of it.', {
   endedAt: optional(timestamp('When it ended.')),
   decisions: defaulted(counts, {}),
   recording: optional(recording),
-  recordings: optional(count("Recordings by the sidecar's last report, one for each connection of a client.")),
+  recordings: optional(
+    count("Recordings by the sidecar's last report, one for each connection of a client."),
+  ),
   sidecarDone: optional(boolean('Whether that report was its last one.')),
   conditions: optional(conditions(SESSION_CONDITIONS, SESSION_REASONS)),
 });

@@ -34,6 +34,10 @@ onEachServer('masked views', ({ admin, other }) => {
       ['own', 'sw_run.own'],
     ];
     for (const [name, stands] of cases) assert.equal(await found(name, 'sw_run'), stands, name);
-    assert.equal(await found('plain_masked', null), 'sw_run.plain_masked', 'without a schema of masked views');
+    assert.equal(
+      await found('plain_masked', null),
+      'sw_run.plain_masked',
+      'without a schema of masked views',
+    );
   });
 });
