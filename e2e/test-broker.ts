@@ -10,6 +10,7 @@ import {
   PING,
   parseApprovalEnd,
   parseApprovalMessage,
+  parseApprovalsLost,
   parseBrokerEvent,
   parseSealRequest,
   parseUploadRequest,
@@ -65,6 +66,8 @@ export class BrokerState {
   readonly sessions: string[] = [];
   readonly asked: ApprovalMessage[] = [];
   readonly ends: ApprovalEnd[] = [];
+  /** Connections on which a sidecar has begun anew. */
+  readonly lost: string[] = [];
   readonly reports: SessionReport[] = [];
   readonly tokens = new Set<string>();
   /** By key. */
@@ -204,6 +207,9 @@ export class TestBroker {
         this.state.decisions.delete(end.name);
         return {};
       }
+      case '/v1/approvals/lost':
+        this.state.lost.push(read(parseApprovalsLost(body)).connection);
+        return {};
       default:
         return { code: 'not-found', message: `no route ${route}` };
     }

@@ -513,6 +513,29 @@ describe('approvals', () => {
     await until(() => state.ends.length === 1, 'it is void');
     assert.deepEqual(state.ends[0], { connection: CONNECTION, name: 'appr-8', how: 'SessionEnded' });
   });
+
+  test('of a killed sidecar are void before it asks again', async () => {
+    await started();
+    await (await connect()).query('SELECT 1');
+    assert.deepEqual(state.lost, [], 'nothing was before');
+    await sidecar?.stop(2_000);
+    // As a kill leaves the folder: what was counted stands in it.
+    let lostBefore: number | undefined;
+    state.approval = () => {
+      lostBefore = state.lost.length;
+      return pending('appr-9');
+    };
+    broker.hanging = true;
+    state.event = configuration();
+    const again = await start();
+    broker.hanging = false;
+    await until(() => again.ready, 'the sidecar is ready');
+    const held = (await connect()).query('INSERT INTO ledger VALUES (9)');
+    held.catch(() => undefined);
+    await until(() => lostBefore !== undefined, 'an approval is asked for');
+    assert.equal(lostBefore, 1);
+    assert.deepEqual(state.lost, [CONNECTION]);
+  });
 });
 
 describe('the end', () => {

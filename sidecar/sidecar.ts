@@ -100,6 +100,7 @@ export class Sidecar implements StreamListener {
       reports,
       log,
       connected: () => sidecar.connected,
+      earlier: counts.earlier,
     });
     const openRecording = recordRun(recordInto(uploads.store, signer), { counts, uploads, metrics });
     const enforcement = new Enforcement({ log, approvals, openRecording }, NOTHING);

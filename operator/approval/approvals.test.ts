@@ -203,6 +203,30 @@ suite('approvals for the broker', { skip: unavailable ?? false, timeout: 300_000
     stop();
   });
 
+  test('a sidecar that died: what its session asked for is void, used, denied, and others’ are left', async () => {
+    const [run, other] = [await scene.newRun('orders-db-died'), await scene.newRun('orders-db-lives')];
+    const [open, approved, used, theirs] = [
+      await scene.ask({ run }),
+      await scene.ask({ run }),
+      await scene.ask({ run }),
+      await scene.ask({ run: other }),
+    ];
+    await decide(approved, 'Approve', alice);
+    await decide(used, 'Approve', alice);
+    await scene.phase(used, 'Approved');
+    await scene.approvals.end(run, { connection, name: used, how: 'used' });
+    await scene.approvals.lost(run);
+    for (const name of [open, approved]) {
+      const { status } = await scene.phase(name, 'Void');
+      assert.equal(
+        status?.conditions?.find(({ type }) => type === 'Completed')?.reason,
+        'ClientDisconnected',
+      );
+    }
+    assert.equal((await scene.read(used)).status?.phase, 'Used');
+    await scene.phase(theirs, 'Pending');
+  });
+
   test('the session ends: what is not used is void, decided or not; a session that is deleted takes them along', async () => {
     const run = await scene.newRun('orders-db-ending');
     const open = await scene.ask({ run });

@@ -24,6 +24,8 @@ export interface Approvals {
   ask(run: ApprovalRun, message: ApprovalMessage): Promise<ApprovalAnswer>;
   /** Idempotent; nothing happens for one of another session. Rejects with a `KubeError` when it cannot be written: say it again. */
   end(run: Pick<ApprovalRun, 'session'>, end: ApprovalEnd): Promise<void>;
+  /** Makes void all that the session has asked for so far and not used: its sidecar died. Read live. Rejects like `end`. */
+  lost(run: Pick<ApprovalRun, 'session'>): Promise<void>;
   /**
    * Calls the listener with each outcome of the session, once: at first with those that are there already and neither used nor
    * void, so that a sidecar that was connected to nobody misses none. Returns how to stop.
@@ -33,7 +35,7 @@ export interface Approvals {
 }
 
 export interface ApprovalsOptions {
-  readonly kube: Pick<Kube, 'stores' | 'get' | 'create' | 'patch' | 'event'>;
+  readonly kube: Pick<Kube, 'stores' | 'get' | 'list' | 'create' | 'patch' | 'event'>;
   readonly stamper: Stamper;
   readonly log: Pick<Logger, 'info' | 'warn'>;
   /** Milliseconds since the epoch. */
@@ -83,7 +85,11 @@ class ClusterApprovals implements Approvals {
     return this.#make(requested.approval, { run, message, asker });
   }
 
-  async end({ session }: Pick<ApprovalRun, 'session'>, { name, how }: ApprovalEnd): Promise<void> {
+  end({ session }: Pick<ApprovalRun, 'session'>, { name, how }: ApprovalEnd): Promise<void> {
+    return this.#end(session, name, how);
+  }
+
+  async #end(session: SessionRef, name: string, how: ApprovalEnd['how']): Promise<void> {
     for (let attempt = 0; attempt < WRITE_ATTEMPTS; attempt += 1) {
       const object = await this.#kube.get(APPROVALS, session.namespace, name);
       const approval = object === undefined ? undefined : this.#parsed(object);
@@ -95,6 +101,14 @@ class ClusterApprovals implements Approvals {
       if (written.kind === 'rejected') throw new KubeError(written.message, undefined);
     }
     throw new KubeError(`approval ${name} is changed too often to be ended`, undefined);
+  }
+
+  async lost({ session }: Pick<ApprovalRun, 'session'>): Promise<void> {
+    for (const object of await this.#kube.list(APPROVALS, session.namespace)) {
+      const approval = this.#parsed(object);
+      if (approval === undefined || sessionOf(approval)?.uid !== session.uid) continue;
+      await this.#end(session, approval.metadata.name, 'ClientDisconnected');
+    }
   }
 
   outcomes({ session }: Pick<ApprovalRun, 'session'>, listener: OutcomeListener): () => void {

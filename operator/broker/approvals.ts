@@ -29,6 +29,8 @@ export interface RunApprovals {
   ): Promise<ApprovalAnswer>;
   /** Nothing happens for an approval of another session. */
   end(run: { readonly session: SessionRef }, end: ApprovalEnd): Promise<void>;
+  /** Makes void all that the session has asked for so far and not used. */
+  lost(run: { readonly session: SessionRef }): Promise<void>;
   /** Calls with each outcome once, those that are there already at first. Returns how to stop. */
   outcomes(
     run: { readonly session: SessionRef },

@@ -37,6 +37,7 @@ suite('the broker', { skip: unavailable ?? false }, () => {
   const approvals: RunApprovals = {
     ask: () => Promise.resolve({ kind: 'pending', name: 'orders-1', expiresAt: '2030-01-01T00:00:00Z' }),
     end: () => Promise.resolve(),
+    lost: () => Promise.resolve(),
     outcomes: (_run, listener) => {
       listeners.push(() => listener('orders-1', { kind: 'expired', after: 1000 }));
       return () => undefined;

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import {
   parseApprovalEnd,
   parseApprovalMessage,
+  parseApprovalsLost,
   parseSealRequest,
   parseSessionReport,
   parseSessionRequest,
@@ -151,6 +152,13 @@ export class Broker {
     const message = await readMessage(request, parseApprovalEnd);
     const { session } = await this.#owned(caller, message.connection);
     await this.#parts.approvals.end({ session: refOf(session) }, message);
+    return {};
+  }
+
+  async loseApprovals(caller: Caller, request: IncomingMessage): Promise<object> {
+    const { connection } = await readMessage(request, parseApprovalsLost);
+    const { session } = await this.#owned(caller, connection);
+    await this.#parts.approvals.lost({ session: refOf(session) });
     return {};
   }
 

@@ -42,6 +42,7 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'POST /v1/sessions/report': (broker, caller, request) => broker.report(caller, request),
   'POST /v1/approvals': (broker, caller, request) => broker.ask(caller, request),
   'POST /v1/approvals/end': (broker, caller, request) => broker.endApproval(caller, request),
+  'POST /v1/approvals/lost': (broker, caller, request) => broker.loseApprovals(caller, request),
   'POST /v1/recordings/seal': (broker, caller, request) => broker.seal(caller, request),
   'POST /v1/recordings/upload': (broker, caller, request) => broker.upload(caller, request),
   'PUT /v1/recordings/file': (broker, caller, request) => broker.keep(caller, request),

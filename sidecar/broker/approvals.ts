@@ -14,10 +14,15 @@ import {
 import { shortestTimeout } from '../approval/object.ts';
 import { UNREADABLE, failureDenial, goneDenial, voidReason } from './approval-denial.ts';
 import { connectionOf, messageOf } from './approval-message.ts';
-import { type BrokerRequestError, brokerErrorOf } from './broker-error.ts';
+import { BrokerRequestError, brokerErrorOf } from './broker-error.ts';
 import type { BrokerClient } from './client.ts';
 import type { DecisionEvent } from './event.ts';
-import { type ApprovalAnswer, type ApprovalEnd, parseApprovalAnswer } from './protocol.ts';
+import {
+  type ApprovalAnswer,
+  type ApprovalEnd,
+  type ApprovalsLost,
+  parseApprovalAnswer,
+} from './protocol.ts';
 import type { Reports } from './reports.ts';
 
 export interface BrokerApprovalsParts {
@@ -26,6 +31,8 @@ export interface BrokerApprovalsParts {
   readonly log: Logger;
   /** A broker is heard now: its word on an approval that is due is waited for a moment longer. */
   readonly connected: () => boolean;
+  /** Connections on which this sidecar may have asked before it was started again: that is void before anything new is asked. */
+  readonly earlier: readonly string[];
 }
 
 interface Live {
@@ -53,9 +60,17 @@ export class BrokerApprovals implements ApprovalGateway {
   /** Decisions on what may yet turn out to be asked by a request that is under way. */
   readonly #early = new Map<string, DecisionEvent>();
   #asking = 0;
+  /** By connection; never rejects. */
+  readonly #lost: ReadonlyMap<string, Promise<void>>;
 
   constructor(parts: BrokerApprovalsParts) {
     this.#parts = parts;
+    this.#lost = new Map(
+      parts.earlier.map((connection) => [
+        connection,
+        parts.reports.send('/v1/approvals/lost', { connection } satisfies ApprovalsLost),
+      ]),
+    );
   }
 
   async request(request: ApprovalRequest, signal: AbortSignal): Promise<PendingApproval | RefusedApproval> {
@@ -123,6 +138,7 @@ export class BrokerApprovals implements ApprovalGateway {
 
   async #ask(request: ApprovalRequest, until: number): Promise<Asked> {
     try {
+      await this.#untilLost(connectionOf(request), until);
       const asking = { timeout: TRY, until };
       const message = messageOf(request);
       const answer = await this.#parts.client.post('/v1/approvals', message, parseApprovalAnswer, asking);
@@ -132,6 +148,21 @@ export class BrokerApprovals implements ApprovalGateway {
       this.#parts.log.warn({ code: failure.code }, `an approval could not be asked for: ${failure.message}`);
       return { kind: 'failed', error: failure };
     }
+  }
+
+  /** What an earlier start asked for must be void first: the new request would be made void with it. */
+  async #untilLost(connection: string, until: number): Promise<void> {
+    const lost = this.#lost.get(connection);
+    if (lost === undefined) return;
+    const late = Promise.withResolvers<'late'>();
+    const timer = setTimeout(() => late.resolve('late'), Math.max(0, until - performance.now()));
+    const outcome = await Promise.race([lost, late.promise]);
+    clearTimeout(timer);
+    if (outcome === 'late')
+      throw new BrokerRequestError(
+        'unavailable',
+        'the operator was not told yet that the sidecar began anew',
+      );
   }
 
   #answered(
@@ -203,7 +234,7 @@ export class BrokerApprovals implements ApprovalGateway {
       for (const oldest of [...this.#ended].slice(0, 1)) this.#ended.delete(oldest);
     this.#ended.add(name);
     const end: ApprovalEnd = { connection, name, how };
-    this.#parts.reports.send('/v1/approvals/end', end);
+    void this.#parts.reports.send('/v1/approvals/end', end);
   }
 
   #forget(name: string, live: Live): void {

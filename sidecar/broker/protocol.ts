@@ -9,6 +9,7 @@
  * | POST /v1/sessions/report   | `SessionReport` | `{}` |
  * | POST /v1/approvals         | `ApprovalMessage` | `ApprovalAnswer` |
  * | POST /v1/approvals/end     | `ApprovalEnd` | `{}` |
+ * | POST /v1/approvals/lost    | `ApprovalsLost` | `{}`: all that was asked for before is void |
  * | POST /v1/recordings/seal   | `SealRequest` | `SealAnswer` |
  * | POST /v1/recordings/upload | `UploadRequest` | `UploadAnswer` |
  * | PUT  /v1/recordings/file   | the file's bytes; what it is stands in `x-sidewarden-file`, an `UploadRequest` | `{}`: stored, or safe with the operator |
@@ -203,6 +204,11 @@ const approvalEnd = object('The held operation went forward, or never will.', {
   ),
 });
 
+const approvalsLost = object(
+  'A sidecar that died has begun anew: nobody waits for what was asked on this connection before.',
+  { connection: required(qualified('On what.')) },
+);
+
 const sealRequest = object(
   "A header, head or manifest of one of the run's recordings, to be signed with the operator's key.",
   {
@@ -265,6 +271,7 @@ export type SessionReport = Static<typeof sessionReport>;
 export type ApprovalMessage = Static<typeof approvalMessage>;
 export type ApprovalAnswer = Static<typeof approvalAnswer>;
 export type ApprovalEnd = Static<typeof approvalEnd>;
+export type ApprovalsLost = Static<typeof approvalsLost>;
 export type SealRequest = Static<typeof sealRequest>;
 export type SealAnswer = Static<typeof sealAnswer>;
 export type UploadRequest = Static<typeof uploadRequest>;
@@ -282,6 +289,7 @@ export const parseSessionReport = reader(sessionReport);
 export const parseApprovalMessage = reader(approvalMessage);
 export const parseApprovalAnswer = reader(approvalAnswer);
 export const parseApprovalEnd = reader(approvalEnd);
+export const parseApprovalsLost = reader(approvalsLost);
 export const parseSealRequest = reader(sealRequest);
 export const parseSealAnswer = reader(sealAnswer);
 export const parseUploadRequest = reader(uploadRequest);

@@ -17,7 +17,8 @@ export class Reports {
     this.#log = log;
   }
 
-  send(path: string, report: object): void {
+  /** Resolves when it is taken, or was refused for good. */
+  send(path: string, report: object): Promise<void> {
     const sending = this.#client
       .post(path, report, readNothing, { timeout: TIMEOUT, until: Infinity, signal: this.#given.signal })
       .then(
@@ -29,6 +30,7 @@ export class Reports {
       )
       .finally(() => this.#open.delete(sending));
     this.#open.add(sending);
+    return sending;
   }
 
   /** Waits until all is taken, at most until the deadline, in milliseconds of `performance.now()`. */

@@ -29,6 +29,8 @@ export class SessionCounts {
   readonly #client: BrokerClient;
   readonly #log: Logger;
   readonly #sessions: Map<string, Counts>;
+  /** Connections that an earlier start of this sidecar had sessions on. */
+  readonly earlier: readonly string[];
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #telling: Promise<void> | undefined;
@@ -38,6 +40,7 @@ export class SessionCounts {
     this.#client = client;
     this.#log = log;
     this.#sessions = sessions;
+    this.earlier = [...sessions.keys()];
   }
 
   /** Goes on with what an earlier start counted. */
