@@ -30,33 +30,47 @@ function say(style: 'green' | 'red' | 'yellow' | 'dim', text: string): void {
 
 const short = (file: string | undefined) => (file ?? '').replace(`${process.cwd()}/`, '');
 
-// Two processes at once: the machine that this must pass on has two cores, and most tests wait for a server.
-const stream = run({ files, concurrency: 2, isolation: 'process', timeout: 15 * 60_000 });
-stream.on('test:pass', (event) => {
-  const file = short(event.file);
-  if (event.skip !== undefined) skipped.push({ file, name: event.name, reason: String(event.skip) });
-  else if (event.details.type !== 'suite') passed += 1;
-});
-stream.on('test:fail', (event) => {
-  const { cause, message } = event.details.error;
-  const reason = cause instanceof Error ? (cause.stack ?? cause.message) : message;
-  // A parent fails because of its children, which have told why.
-  if (/subtests? failed/.test(message)) return;
-  const file = short(event.file);
-  failed.push({ file, name: event.name, reason });
-  say('red', `✗ ${file}: ${event.name}`);
-  process.stdout.write(`${reason.replaceAll(/^/gm, '    ')}\n`);
-});
-stream.on('test:stderr', ({ file, message }) => {
-  if (/ExperimentalWarning|--trace-warnings/.test(message)) return;
-  process.stdout.write(`${short(file)}: ${message}`);
-});
-stream.on('test:complete', (event) => {
-  if (event.nesting === 0)
-    seconds.set(short(event.file), (seconds.get(short(event.file)) ?? 0) + event.details.duration_ms / 1000);
-});
+/** Reports to the lists above. */
+async function runFiles(files: readonly string[], concurrency: number): Promise<void> {
+  if (files.length === 0) return;
+  const stream = run({ files: [...files], concurrency, isolation: 'process', timeout: 15 * 60_000 });
+  stream.on('test:pass', (event) => {
+    const file = short(event.file);
+    if (event.skip !== undefined) skipped.push({ file, name: event.name, reason: String(event.skip) });
+    else if (event.details.type !== 'suite') passed += 1;
+  });
+  stream.on('test:fail', (event) => {
+    const { cause, message } = event.details.error;
+    const reason = cause instanceof Error ? (cause.stack ?? cause.message) : message;
+    // A parent fails because of its children, which have told why.
+    if (/subtests? failed/.test(message)) return;
+    const file = short(event.file);
+    failed.push({ file, name: event.name, reason });
+    say('red', `✗ ${file}: ${event.name}`);
+    process.stdout.write(`${reason.replaceAll(/^/gm, '    ')}\n`);
+  });
+  stream.on('test:stderr', ({ file, message }) => {
+    if (/ExperimentalWarning|--trace-warnings/.test(message)) return;
+    process.stdout.write(`${short(file)}: ${message}`);
+  });
+  stream.on('test:complete', (event) => {
+    if (event.nesting === 0)
+      seconds.set(
+        short(event.file),
+        (seconds.get(short(event.file)) ?? 0) + event.details.duration_ms / 1000,
+      );
+  });
+  await finished(stream.resume());
+}
 
-await finished(stream.resume());
+// Two processes at once: the machine that this must pass on has two cores, and most tests wait for a server. Each story starts a whole
+// cluster, and goes on alone.
+const isStory = (file: string): boolean => file.startsWith('e2e/story/');
+await runFiles(
+  files.filter((file) => !isStory(file)),
+  2,
+);
+await runFiles(files.filter(isStory), 1);
 
 if (skipped.length > 0) {
   say('yellow', `\nskipped, with the reason:`);
