@@ -1,6 +1,7 @@
 /** The program in the operator's image. */
 import '../sidecar/engine.ts';
 import pino from 'pino';
+import { dumpNothing } from '../sidecar/core-dump.ts';
 import { startOperator } from './operator.ts';
 import { settingsFrom, type Settings } from './settings.ts';
 
@@ -12,6 +13,7 @@ async function run(settings: Settings, kubeconfig: string | undefined): Promise<
     { level: settings.logLevel, base: null, redact: ['password', '*.password', 'token', '*.token'] },
     pino.destination({ dest: 2, sync: true }),
   );
+  if (!dumpNothing()) log.warn('a core dump of this process would hold its memory: /proc cannot be written');
   const ended = new Promise<NodeJS.Signals>((done) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done(signal));
   });
