@@ -33,7 +33,7 @@ test('defaults are applied, those inside defaults too', () => {
   assert.deepEqual(spec.target.tls, { mode: 'verify-full' });
   assert.deepEqual(spec.recording, { durability: 'strict', rowBudget: { rows: 200, bytes: 65_536 } });
   assert.deepEqual(spec.limits, { maxMessageBytes: 67_108_864, maxPendingApprovals: 5, policyMaxAge: '1h' });
-  assert.deepEqual(spec.role, { provision: false, ttl: '1h', inherit: [], grants: [] });
+  assert.deepEqual(spec.role, { provision: false, ttl: '1h', inherit: [], grants: [], maskedViews: false });
   assert.deepEqual(spec.listen, { port: 15_432, address: '127.0.0.1' });
   assert.equal(targetPort(spec), 5432);
 });

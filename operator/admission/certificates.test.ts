@@ -93,8 +93,9 @@ test('mounted files are read again when they change; what does not fit together 
   await assert.rejects(mountedCertificates(folder, log));
   const write = async () => {
     const material = await renewed(undefined, ['a.b.svc'], Date.now(), LIFETIMES);
-    await writeFile(join(folder, 'ca.crt'), bundleOf(material));
+    // From here on the key is not that of the certificate, until that is written too.
     await writeFile(join(folder, 'tls.key'), material.serving.key);
+    await writeFile(join(folder, 'ca.crt'), bundleOf(material));
     return material.serving.certificate;
   };
   await writeFile(join(folder, 'tls.crt'), await write());

@@ -5,9 +5,10 @@
 import type { Logger } from 'pino';
 import { parseSecret } from '../../crds/core.ts';
 import { SECRETS, type Kube, type KubeObject } from '../kube/kube.ts';
-import type { Certificates, ServingCertificate } from './certificate-source.ts';
+import type { ServingCertificate } from './certificate-source.ts';
 import { isJson, string } from './json.ts';
 import { bundleOf, LIFETIMES, renewed, type Lifetimes, type Material } from './material.ts';
+import { watchedCertificates, type WatchedCertificates } from './watched-certificates.ts';
 
 export interface OwnCertificatesOptions {
   readonly kube: Pick<Kube, 'get' | 'create' | 'patch'>;
@@ -25,50 +26,17 @@ export interface OwnCertificatesOptions {
   readonly now?: () => number;
 }
 
-export interface OwnCertificates extends Certificates {
-  /** Looks at once, as every `interval`. */
-  look(): Promise<void>;
-}
-
 const ATTEMPTS = 5;
 
 /** Rejects with a `KubeError` when the Secret can neither be read nor made. */
-export async function ownCertificates(options: OwnCertificatesOptions): Promise<OwnCertificates> {
+export async function ownCertificates(options: OwnCertificatesOptions): Promise<WatchedCertificates> {
   const { log, interval = 60_000 } = options;
-  const listeners = new Set<() => void>();
-  let material = await shared(options, undefined);
-  let current = servingOf(material);
-  let earlier: string | undefined;
-  const look = async () => {
+  let material: Material | undefined;
+  const read = async () => {
     material = await shared(options, material);
-    const next = servingOf(material);
-    if (next.certificate === current.certificate && next.bundle === current.bundle) return;
-    if (next.bundle !== current.bundle) earlier = current.bundle;
-    current = next;
-    log.info('the serving certificate or its authorities have changed');
-    for (const listener of listeners) listener();
+    return servingOf(material);
   };
-  let looking: Promise<void> = Promise.resolve();
-  const timer = setInterval(() => {
-    looking = looking.then(look).catch((error: unknown) => {
-      const message = error instanceof Error ? error.message : 'unknown';
-      log.warn({ message }, 'the certificate Secret could not be looked at; the known one goes on');
-    });
-  }, interval);
-  timer.unref();
-  return {
-    look,
-    current: () => current,
-    earlierBundle: () => earlier,
-    watch: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    close: () => {
-      clearInterval(timer);
-      return looking;
-    },
-  };
+  return watchedCertificates(read, { log, interval, what: 'the serving certificate, or its authorities,' });
 }
 
 /** What the replicas have agreed on, renewed where that is due. */

@@ -15,8 +15,10 @@ import { SIDECAR_NAME } from '../kube/names.ts';
 import { podHandlers } from './handlers.ts';
 import { isJson, object, objects, type Json } from './json.ts';
 import type { Lifetimes } from './material.ts';
-import { ownCertificates, type OwnCertificates } from './own-certificates.ts';
-import { startAdmission, type AdmissionServer, type Handler } from './server.ts';
+import type { HttpsServer } from '../https.ts';
+import { ownCertificates } from './own-certificates.ts';
+import { startAdmission, type Handler } from './server.ts';
+import type { WatchedCertificates } from './watched-certificates.ts';
 import { webhookConfigurations } from './webhook-configurations.ts';
 import { setBundles } from './webhooks.ts';
 
@@ -26,8 +28,8 @@ const DAY = 86_400_000;
 const NAME = 'sidewarden';
 let plane: ControlPlane;
 let kube: RunningKube;
-let certificates: OwnCertificates;
-let server: AdmissionServer;
+let certificates: WatchedCertificates;
+let server: HttpsServer;
 const YEAR = 365 * DAY;
 /** Certificates of all of the last twenty years are valid today, as the API server sees it: a clock that runs through them replaces all. */
 const LONG: Lifetimes = { authority: 24 * YEAR, serving: 21 * YEAR, settle: 2 * YEAR };

@@ -5,7 +5,8 @@ import { after, before, test } from 'node:test';
 import { pino } from 'pino';
 import type { Certificates, ServingCertificate } from './certificate-source.ts';
 import { bundleOf, LIFETIMES, renewed } from './material.ts';
-import { startAdmission, type AdmissionServer, type Handler } from './server.ts';
+import type { HttpsServer } from '../https.ts';
+import { startAdmission, type Handler } from './server.ts';
 
 const HOST = 'sidewarden.sidewarden.svc';
 
@@ -33,7 +34,7 @@ const handlers: Record<string, Handler> = {
   },
   '/reject': () => Promise.reject(new Error('no')),
 };
-let server: AdmissionServer;
+let server: HttpsServer;
 
 before(async () => {
   current = await serving();

@@ -2,10 +2,9 @@
  * The admission server: AdmissionReview over HTTPS, one handler a path. The API server treats whatever is not a good answer as a
  * failure of the webhook, which refuses (`failurePolicy: Fail`); a handler that throws or takes too long refuses with a reason.
  */
-import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
+import { startHttps, type HttpsServer } from '../https.ts';
 import type { Certificates } from './certificate-source.ts';
 import { answerReview, parseReview, type AdmissionAnswer, type AdmissionRequest } from './review.ts';
 
@@ -25,12 +24,6 @@ export interface AdmissionOptions {
   readonly observe?: (path: string, kind: AdmissionAnswer['kind'], duration: number) => void;
 }
 
-export interface AdmissionServer {
-  readonly port: number;
-  /** Lets requests that are there be answered, then ends all connections. */
-  close(): Promise<void>;
-}
-
 /** The API server takes at most 3 MiB of an object; a review holds two and what stands around them. */
 const MAX_BODY = 8 * 1024 * 1024;
 /** Milliseconds. Below the webhooks' own 10 s, so that the reason reaches the user. */
@@ -40,61 +33,19 @@ const REQUEST_DEADLINE = 10_000;
 const IDLE_DEADLINE = 150_000;
 
 /** Rejects when it cannot listen. */
-export async function startAdmission(options: AdmissionOptions): Promise<AdmissionServer> {
-  const server = createServer({
-    ...secureContext(options.certificates),
+export function startAdmission(options: AdmissionOptions): Promise<HttpsServer> {
+  return startHttps({
+    ...options,
     minVersion: 'TLSv1.2',
-    handshakeTimeout: REQUEST_DEADLINE,
-    headersTimeout: REQUEST_DEADLINE,
-    requestTimeout: REQUEST_DEADLINE,
-    keepAliveTimeout: IDLE_DEADLINE,
-    maxHeaderSize: 16 * 1024,
-  });
-  const stopWatching = options.certificates.watch(() =>
-    server.setSecureContext(secureContext(options.certificates)),
-  );
-  server.on('request', (request, response) => void serve(options, request, response));
-  server.on('tlsClientError', () => undefined);
-  try {
-    await listen(server, options);
-  } catch (error) {
-    stopWatching();
-    throw error;
-  }
-  // A server that listens on a port has an AddressInfo, says Node's documentation.
-  const { port } = server.address() as AddressInfo;
-  return {
-    port,
-    close: () => {
-      stopWatching();
-      return close(server);
+    limits: {
+      handshakeTimeout: REQUEST_DEADLINE,
+      headersTimeout: REQUEST_DEADLINE,
+      requestTimeout: REQUEST_DEADLINE,
+      keepAliveTimeout: IDLE_DEADLINE,
+      maxHeaderSize: 16 * 1024,
     },
-  };
-}
-
-function secureContext(certificates: Certificates) {
-  const { certificate, key } = certificates.current();
-  return { cert: certificate, key, minVersion: 'TLSv1.2' } as const;
-}
-
-function listen(server: Server, { port, address }: AdmissionOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port, ...(address === undefined ? {} : { host: address }) }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const force = setTimeout(() => server.closeAllConnections(), REQUEST_DEADLINE);
-    server.close(() => {
-      clearTimeout(force);
-      resolve();
-    });
-    server.closeIdleConnections();
+    patience: REQUEST_DEADLINE,
+    serve: (request, response) => void serve(options, request, response),
   });
 }
 

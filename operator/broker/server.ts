@@ -3,11 +3,10 @@
  * request is gets settled before its body is read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import type { BrokerError } from '../../sidecar/broker/protocol.ts';
 import { KubeError } from '../kube/kube.ts';
 import type { Certificates } from '../admission/certificate-source.ts';
+import { startHttps, type HttpsServer } from '../https.ts';
 import { ProvisionError } from '../provision/provision-error.ts';
 import { RecordingsError } from '../recordings/recordings-error.ts';
 import { Broker, type BrokerParts } from './broker.ts';
@@ -39,6 +38,7 @@ type Route = (broker: Broker, caller: Caller, request: IncomingMessage) => Promi
 const STREAM = 'GET /v1/configuration';
 const ROUTES: Readonly<Record<string, Route>> = {
   'POST /v1/sessions': (broker, caller, request) => broker.openSession(caller, request),
+  'POST /v1/targets': (broker, caller, request) => broker.locate(caller, request),
   'POST /v1/sessions/report': (broker, caller, request) => broker.report(caller, request),
   'POST /v1/approvals': (broker, caller, request) => broker.ask(caller, request),
   'POST /v1/approvals/end': (broker, caller, request) => broker.endApproval(caller, request),
@@ -59,67 +59,38 @@ const MAX_CONNECTIONS = 8192;
 
 /** Rejects when it cannot listen. */
 export async function startBroker(options: BrokerOptions): Promise<BrokerServer> {
-  const { certificates } = options;
-  const server = createServer({
-    ...secureContext(certificates),
-    handshakeTimeout: HEADERS_DEADLINE,
-    headersTimeout: HEADERS_DEADLINE,
-    requestTimeout: REQUEST_DEADLINE,
-    connectionsCheckingInterval: 2_000,
-    keepAliveTimeout: IDLE_DEADLINE,
-    maxHeaderSize: MAX_HEADERS,
-  });
-  server.maxConnections = MAX_CONNECTIONS;
-  server.on('tlsClientError', () => undefined);
-  const stopWatching = certificates.watch(() => server.setSecureContext(secureContext(certificates)));
   const broker = new Broker(options);
   const front = new Front(options, broker);
-  server.on('request', (request, response) => void front.serve(request, response));
+  let server: HttpsServer;
   try {
-    await listen(server, options);
+    server = await startHttps({
+      ...options,
+      minVersion: 'TLSv1.3',
+      limits: {
+        handshakeTimeout: HEADERS_DEADLINE,
+        headersTimeout: HEADERS_DEADLINE,
+        requestTimeout: REQUEST_DEADLINE,
+        connectionsCheckingInterval: 2_000,
+        keepAliveTimeout: IDLE_DEADLINE,
+        maxHeaderSize: MAX_HEADERS,
+      },
+      maxConnections: MAX_CONNECTIONS,
+      patience: CLOSE_DEADLINE,
+      serve: (request, response) => void front.serve(request, response),
+    });
   } catch (error) {
-    stopWatching();
     await broker.close();
     throw error;
   }
-  // A server that listens on a port has an AddressInfo, says Node's documentation.
-  const { port } = server.address() as AddressInfo;
   return {
-    port,
+    port: server.port,
     streams: () => broker.streams,
     close: async () => {
-      stopWatching();
-      const closed = close(server);
+      const closed = server.close();
       await broker.close();
       await closed;
     },
   };
-}
-
-function secureContext(certificates: Certificates) {
-  const { certificate, key } = certificates.current();
-  return { cert: certificate, key, minVersion: 'TLSv1.3' } as const;
-}
-
-function listen(server: Server, { port, address }: BrokerOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port, ...(address === undefined ? {} : { host: address }) }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const force = setTimeout(() => server.closeAllConnections(), CLOSE_DEADLINE);
-    server.close(() => {
-      clearTimeout(force);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }
 
 class Front {

@@ -1,0 +1,76 @@
+/** An HTTPS server of the operator's: its certificate can be replaced while it serves, and it ends without cutting what is under way. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server, type ServerOptions } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Certificates } from './admission/certificate-source.ts';
+
+export interface HttpsOptions {
+  /** 0 for any free one. */
+  readonly port: number;
+  /** All addresses when not given. */
+  readonly address?: string;
+  readonly certificates: Certificates;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** Time-outs and caps of node's own. */
+  readonly limits: Omit<ServerOptions, 'key' | 'cert' | 'minVersion'>;
+  readonly maxConnections?: number;
+  /** Milliseconds that requests under way have at the end. */
+  readonly patience: number;
+  readonly serve: (request: IncomingMessage, response: ServerResponse) => void;
+}
+
+export interface HttpsServer {
+  readonly port: number;
+  /** Lets requests that are there be answered, then ends all connections. */
+  close(): Promise<void>;
+}
+
+/** Rejects when it cannot listen. */
+export async function startHttps(options: HttpsOptions): Promise<HttpsServer> {
+  const { certificates, minVersion, limits, patience } = options;
+  const secure = () => {
+    const { certificate, key } = certificates.current();
+    return { cert: certificate, key, minVersion };
+  };
+  const server = createServer({ ...limits, ...secure() });
+  if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
+  server.on('tlsClientError', () => undefined);
+  server.on('request', options.serve);
+  const stopWatching = certificates.watch(() => server.setSecureContext(secure()));
+  try {
+    await listen(server, options);
+  } catch (error) {
+    stopWatching();
+    throw error;
+  }
+  // A server that listens on a port has an AddressInfo, says Node's documentation.
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    close: () => {
+      stopWatching();
+      return close(server, patience);
+    },
+  };
+}
+
+function listen(server: Server, { port, address }: HttpsOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, ...(address === undefined ? {} : { host: address }) }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+function close(server: Server, patience: number): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), patience);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
