@@ -16,6 +16,7 @@ import {
   parseUploadRequest,
   parseSessionReport,
   parseSessionRequest,
+  parseTargetRequest,
   type ApprovalAnswer,
   type ApprovalEnd,
   type ApprovalMessage,
@@ -23,6 +24,7 @@ import {
   type BrokerEvent,
   type SessionAnswer,
   type SessionReport,
+  type TargetAnswer,
 } from '../sidecar/broker/protocol.ts';
 import { createAuthority } from './cluster/certificates.ts';
 
@@ -62,6 +64,10 @@ export class BrokerState {
   approval: (message: ApprovalMessage) => ApprovalAnswer | BrokerError = () => ({
     code: 'unavailable',
     message: 'no approvals in this test',
+  });
+  locate: (connection: string) => TargetAnswer | BrokerError = () => ({
+    code: 'unavailable',
+    message: 'no targets in this test',
   });
   readonly sessions: string[] = [];
   readonly asked: ApprovalMessage[] = [];
@@ -190,6 +196,8 @@ export class TestBroker {
         this.state.sessions.push(connection);
         return this.state.session(connection) ?? { code: 'unavailable', message: 'no sessions in this test' };
       }
+      case '/v1/targets':
+        return this.state.locate(read(parseTargetRequest(body)).connection);
       case '/v1/sessions/report':
         this.state.reports.push(read(parseSessionReport(body)));
         return {};

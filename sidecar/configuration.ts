@@ -1,5 +1,6 @@
 /** From manifests to what an adapter works with: references followed, secrets read, policies compiled. All that is wrong at once. */
 import { createHash } from 'node:crypto';
+import type { LookupFunction } from 'node:net';
 import {
   type ProtectedConnection,
   type IdentitySource as SourceSpec,
@@ -27,6 +28,8 @@ export type Place =
       readonly identity: Identity;
       /** By `namespace/name`; the same object each time for the same connection. */
       readonly credentials: (connection: string) => CredentialSource;
+      /** By `namespace/name`, likewise: how targets are found whose certificate is not checked. Agents may write the pod's /etc/hosts. */
+      readonly lookup: (connection: string) => LookupFunction;
       /** Connections to the target's own address arrive here, by IPv6 at `::1`. */
       readonly redirect: boolean;
     };
@@ -37,6 +40,8 @@ export interface ConnectionConfig {
   readonly target: {
     readonly host: string;
     readonly port: number;
+    /** The system's way when undefined. */
+    readonly lookup: LookupFunction | undefined;
     readonly database: string;
     readonly credentials: CredentialSource;
     readonly tls: {
@@ -199,6 +204,7 @@ class Connection {
       target: {
         host: spec.target.host,
         port: targetPort(spec),
+        lookup: this.#lookup(),
         database,
         credentials,
         tls: { mode: spec.target.tls.mode, ca, serverName: spec.target.tls.serverName },
@@ -220,6 +226,12 @@ class Connection {
         policyMaxAge: milliseconds(spec.limits.policyMaxAge),
       },
     };
+  }
+
+  #lookup(): LookupFunction | undefined {
+    const { mode } = this.#loaded.object.spec.target.tls;
+    if (this.#place.kind !== 'pod' || mode === 'verify-full' || mode === 'verify-ca') return undefined;
+    return this.#place.lookup(`${this.#loaded.namespace}/${this.#loaded.name}`);
   }
 
   #standalone(): void {

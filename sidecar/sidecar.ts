@@ -22,6 +22,7 @@ import { recordRun } from './broker/run-recordings.ts';
 import { SessionCounts } from './broker/session-counts.ts';
 import { SessionCredentials } from './broker/session-credentials.ts';
 import { ConfigurationStream, type StreamListener } from './broker/stream.ts';
+import { TargetAddresses } from './broker/target-addresses.ts';
 import type { Configuration } from './configuration.ts';
 import { Enforcement, recordInto } from './enforcement.ts';
 import { SidecarMetrics } from './metrics.ts';
@@ -64,6 +65,7 @@ export class Sidecar implements StreamListener {
   readonly #parts: Parts;
   readonly #stream: ConfigurationStream;
   readonly #credentials = new Map<string, SessionCredentials>();
+  readonly #addresses = new Map<string, TargetAddresses>();
   /** Why connections are not for this run (any more), until a configuration comes that has them. */
   readonly #revoked = new Map<string, string>();
   #newest: ConfigurationEvent | undefined;
@@ -242,6 +244,7 @@ export class Sidecar implements StreamListener {
       kind: 'pod',
       identity: event.identity,
       credentials: (connection) => this.#credentialsOf(connection),
+      lookup: (connection) => this.#addressesOf(connection).lookup,
       redirect: this.#parts.redirect,
     });
   }
@@ -257,6 +260,14 @@ export class Sidecar implements StreamListener {
       return reason === undefined;
     });
     return { ...configuration, connections, unusable };
+  }
+
+  #addressesOf(connection: string): TargetAddresses {
+    const known = this.#addresses.get(connection);
+    if (known) return known;
+    const addresses = new TargetAddresses(connection, this.#parts.client);
+    this.#addresses.set(connection, addresses);
+    return addresses;
   }
 
   #credentialsOf(connection: string): SessionCredentials {

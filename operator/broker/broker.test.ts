@@ -345,6 +345,25 @@ suite('the broker', { skip: unavailable ?? false }, () => {
       });
     });
 
+    test('its own targets are located by the operator, and nobody else’s', async () => {
+      const { token } = await run('located', 'access/billing');
+      const located = async (connection: string) => {
+        const { status, body } = await sidecar(token).post('/v1/targets', { connection });
+        return [status, body['addresses'] ?? body['code']];
+      };
+      assert.deepEqual(await located('access/billing'), [200, ['127.0.0.1']]);
+      assert.deepEqual(await located(ORDERS), [403, 'forbidden']);
+      assert.deepEqual(await located('access/none'), [403, 'forbidden']);
+      const host = await sidecar(token).post('/v1/targets', {
+        connection: 'access/billing',
+        host: 'kubernetes',
+      });
+      assert.deepEqual([host.status, host.body['code']], [400, 'invalid']);
+      const closed = await run('locked-out', 'access/closed');
+      const answer = await sidecar(closed.token).post('/v1/targets', { connection: 'access/closed' });
+      assert.deepEqual([answer.status, answer.body['code']], [403, 'forbidden']);
+    });
+
     test('deleted by an administrator are over for this run', async () => {
       const { token } = await run('ended', ORDERS);
       const stream = await listen(token);

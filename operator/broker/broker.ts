@@ -8,6 +8,7 @@ import {
   parseSealRequest,
   parseSessionReport,
   parseSessionRequest,
+  parseTargetRequest,
   parseUploadRequest,
   type UploadRequest,
 } from '../../sidecar/broker/protocol.ts';
@@ -26,11 +27,13 @@ import { Decisions } from './decisions.ts';
 import { EndedSessions } from './ended-sessions.ts';
 import { Hidden } from './hidden.ts';
 import { Materials } from './materials.ts';
+import { entitlement } from './entitlement.ts';
 import { ownedSession } from './owned-session.ts';
 import { PolicyBook } from './policy-book.ts';
 import { Reports } from './reports.ts';
 import { parseKey, runOf, type Run } from './run.ts';
 import { Sessions } from './sessions.ts';
+import { TargetNames } from './target-names.ts';
 
 export interface BrokerParts {
   readonly kube: Kube;
@@ -55,6 +58,7 @@ export class Broker {
   readonly #reports: Reports;
   readonly #sources: AssemblySources;
   readonly #materials: Materials;
+  readonly #names = new TargetNames();
   /** By pod uid, oldest first. */
   readonly #streams = new Map<string, ConfigurationStream[]>();
   #closing = false;
@@ -123,6 +127,25 @@ export class Broker {
         await this.#tellRefused(caller, connection, error.message);
       throw error;
     }
+  }
+
+  /** Of a connection of the run's own: nobody learns what other names stand for. */
+  async locate(caller: Caller, request: IncomingMessage): Promise<object> {
+    const { connection } = await readMessage(request, parseTargetRequest);
+    const { kube } = this.#parts;
+    const key = keyOf(connection);
+    const run = await runOf(kube, caller, 'cached');
+    if (run.ended) throw new BrokerFailure('ended', 'the run has ended');
+    if (!run.connections.some(({ namespace, name }) => namespace === key.namespace && name === key.name))
+      throw new BrokerFailure('forbidden', `the pod does not ask for ${connection}`);
+    const found = entitlement(run, {
+      key,
+      connection: kube.stores.connections.get(key.namespace, key.name),
+      namespace: kube.stores.namespaces.get('', caller.namespace),
+    });
+    if (found.kind !== 'allowed')
+      throw new BrokerFailure(found.kind === 'forbidden' ? 'forbidden' : 'unavailable', found.message);
+    return { addresses: await this.#names.of(found.connection.spec.target.host) };
   }
 
   async report(caller: Caller, request: IncomingMessage): Promise<object> {

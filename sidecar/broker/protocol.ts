@@ -6,6 +6,7 @@
  * |---|---|---|
  * | GET  /v1/configuration     | — | a stream of `BrokerEvent`s, one a line (NDJSON), that ends only when the run or the broker does |
  * | POST /v1/sessions          | `SessionRequest` | `SessionAnswer` |
+ * | POST /v1/targets          | `TargetRequest` | `TargetAnswer` |
  * | POST /v1/sessions/report   | `SessionReport` | `{}` |
  * | POST /v1/approvals         | `ApprovalMessage` | `ApprovalAnswer` |
  * | POST /v1/approvals/end     | `ApprovalEnd` | `{}` |
@@ -143,6 +144,20 @@ const sessionAnswer = object('The session, and what to sign in to the target wit
   password: required(words('Its password.', 8192)),
 });
 
+const targetRequest = object(
+  'Where the target is now. In the pod, names count for nothing where no certificate is checked: its agents may write /etc/hosts.',
+  { connection: required(qualified('Which.')) },
+);
+
+const targetAnswer = object('As the operator resolves its name.', {
+  addresses: required(
+    list('IP addresses, in the order in which to try them.', words('An IP address.', 64), {
+      minItems: 1,
+      maxItems: 256,
+    }),
+  ),
+});
+
 const counts = object('Operations by decision.', {
   allow: required(count('Allowed at once.')),
   deny: required(count('Denied or refused.')),
@@ -267,6 +282,7 @@ const brokerError = object('Why a request failed.', {
 export type BrokerEvent = Static<typeof event>;
 export type SessionRequest = Static<typeof sessionRequest>;
 export type SessionAnswer = Static<typeof sessionAnswer>;
+export type TargetAnswer = Static<typeof targetAnswer>;
 export type SessionReport = Static<typeof sessionReport>;
 export type ApprovalMessage = Static<typeof approvalMessage>;
 export type ApprovalAnswer = Static<typeof approvalAnswer>;
@@ -285,6 +301,8 @@ function reader<T>(schema: Schema<T>): (input: unknown) => Parsed<T> {
 export const parseBrokerEvent = reader(event);
 export const parseSessionRequest = reader(sessionRequest);
 export const parseSessionAnswer = reader(sessionAnswer);
+export const parseTargetRequest = reader(targetRequest);
+export const parseTargetAnswer = reader(targetAnswer);
 export const parseSessionReport = reader(sessionReport);
 export const parseApprovalMessage = reader(approvalMessage);
 export const parseApprovalAnswer = reader(approvalAnswer);

@@ -8,10 +8,12 @@ import { configureRun } from './run-configuration.ts';
 const postgres = { host: '127.0.0.1', port: 5432, user: 'u', password: 'p' };
 const one: ManifestOptions = { postgres, port: 15_432, name: 'one' };
 const two: ManifestOptions = { postgres, port: 15_433, name: 'two' };
+const lookup = () => undefined;
 const place = {
   kind: 'pod',
   identity: runIdentity,
   credentials: () => new FixedCredentials({ user: 'u', password: 'p' }),
+  lookup: () => lookup,
   redirect: false,
 } as const;
 
@@ -44,6 +46,20 @@ test('the run is who comes from inside the pod, and nobody else', () => {
   const { usable, broken, connections } = configured(manifests(one, two));
   assert.deepEqual([usable, broken], [['one', 'two'], []]);
   assert.deepEqual(connections[0]?.sources, [{ kind: 'pod', identity: runIdentity }]);
+});
+
+test('only a target whose certificate is checked is found by names that the pod resolves', () => {
+  const rows = [
+    ['disable', lookup],
+    ['require', lookup],
+    ['verify-ca', undefined],
+    ['verify-full', undefined],
+  ] as const;
+  for (const [mode, expected] of rows) {
+    const target = { host: 'orders.db', port: 5432, database: 'orders', tls: { mode } };
+    const { connections } = configured(manifests({ ...one, connection: { target } }));
+    assert.equal(connections[0]?.target.lookup, expected, mode);
+  }
 });
 
 test('a role of the run’s own is in order here', () => {

@@ -1,5 +1,5 @@
 /** Sockets of either side: connecting with a deadline, and reading what must come next. */
-import { type Socket, connect } from 'node:net';
+import { type LookupFunction, type Socket, connect } from 'node:net';
 import { type ConnectionOptions, TLSSocket, connect as connectTls } from 'node:tls';
 
 export class NetError extends Error {
@@ -14,6 +14,8 @@ export class NetError extends Error {
 export interface Address {
   readonly host: string;
   readonly port: number;
+  /** How the host is found where the system's way is not to be trusted; asked for all its addresses. */
+  readonly lookup?: LookupFunction | undefined;
 }
 
 /**
@@ -31,12 +33,8 @@ export function connectReusing(address: Address, timeout: number): Promise<Socke
     socket.emit('data', reader.buffer.subarray(0, length));
     return !socket.isPaused();
   };
-  const { host, port } = address;
   const socket: Socket = connect({
-    host,
-    port,
-    noDelay: true,
-    keepAlive: true,
+    ...options(address),
     onread: { buffer: next, callback },
   });
   keepers.set(socket, () => {
@@ -55,12 +53,11 @@ export function keepChunk(socket: Socket): void {
 
 /** Connects within `timeout` milliseconds. Throws NetError. */
 export function connectTcp(address: Address, timeout: number): Promise<Socket> {
-  return settle(
-    connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true }),
-    'connect',
-    timeout,
-    address,
-  );
+  return settle(connect(options(address)), 'connect', timeout, address);
+}
+
+function options({ host, port, lookup }: Address) {
+  return { host, port, noDelay: true, keepAlive: true, ...(lookup === undefined ? {} : { lookup }) };
 }
 
 /** Begins TLS as a client over a socket on which nothing is unread. Throws NetError. */

@@ -51,7 +51,7 @@ function volumes(there: readonly Json[], plan: Plan): readonly string[] {
   });
 }
 
-/** Names that the pod writes into everybody's /etc/hosts, or has resolved by servers of its choice. */
+/** Names that the pod writes into everybody's /etc/hosts. None of them would be believed; the sidecar would find nobody. */
 function names(spec: Json, plan: Plan, context: InjectContext): readonly string[] {
   const hosts = [
     ...plan.connections.map(({ target }) => target.host),
@@ -61,24 +61,9 @@ function names(spec: Json, plan: Plan, context: InjectContext): readonly string[
   const aliases = objects(spec['hostAliases']).flatMap((each) =>
     Array.isArray(each['hostnames']) ? each['hostnames'].map((host: unknown) => string(host)) : [],
   );
-  const dns = object(spec['dnsConfig']);
-  const ownServers =
-    spec['dnsPolicy'] === 'None' || hasItems(dns['nameservers']) || hasItems(dns['searches']);
-  const unverified = plan.connections.filter(({ verified }) => !verified).map(({ id }) => id);
-  return [
-    ...aliases
-      .filter((host) => known.has(canonical(host)))
-      .map((host) => `hostAliases: ${host} is a name that the sidecar uses: leave it out`),
-    ...(ownServers && unverified.length > 0
-      ? [
-          `dnsPolicy None and dnsConfig's nameservers and searches choose where the sidecar finds ${unverified.join(', ')}, whose certificate it does not check: leave them out, or set spec.target.tls.mode of the connection to verify-full`,
-        ]
-      : []),
-  ];
-}
-
-function hasItems(value: unknown): boolean {
-  return Array.isArray(value) && value.length > 0;
+  return aliases
+    .filter((host) => known.has(canonical(host)))
+    .map((host) => `hostAliases: ${host} is a name that the sidecar uses: leave it out`);
 }
 
 function canonical(host: string): string {

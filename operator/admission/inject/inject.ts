@@ -59,7 +59,7 @@ function injected(
   for (const connection of connections) {
     if (connection.verified) continue;
     warnings.push(
-      `connection ${connection.id}: its target's certificate is not checked, so a root user in the pod could stand in for it by /etc/hosts: set target.tls.mode to verify-full`,
+      `connection ${connection.id}: its target's certificate is not checked, so whoever is on the way there could stand in for it: set target.tls.mode to verify-full`,
     );
   }
   const spec = withoutToken(before, wish, context, problems);
