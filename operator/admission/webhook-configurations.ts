@@ -10,9 +10,9 @@ import {
   ENFORCE_LABEL,
   INJECTED_LABEL,
   REDIRECT_ANNOTATION,
-  SIDECAR_NAME,
 } from '../kube/names.ts';
 import { SERVICE_ACCOUNT_TOKEN_ANNOTATION } from './inject/annotations.ts';
+import { OUR_CONTAINERS } from './inject/sidecar.ts';
 
 interface WebhookPlace {
   /** Name of both configurations. */
@@ -85,7 +85,7 @@ const isInjected: Condition = {
 };
 const entersSidecar: Condition = {
   name: 'enters-the-sidecar',
-  expression: `object.?container.orValue('') == '${SIDECAR_NAME}'`,
+  expression: `object.?container.orValue('') in [${OUR_CONTAINERS.map((name) => `'${name}'`).join(', ')}]`,
 };
 /** Bindings may write labels and annotations onto the pod. */
 const bindsOurs: Condition = {
