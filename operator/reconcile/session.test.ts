@@ -289,6 +289,23 @@ suite('the life of sessions', { skip: unavailable ?? false }, () => {
     assert.equal((await live(run))?.status?.recording?.manifestDigest, `sha256:${'a'.repeat(64)}`);
   });
 
+  test('a sidecar that ends without its last report: nobody says that its recordings are complete', async () => {
+    const run = await begin();
+    const { name } = run.session.metadata;
+    await cluster.kube.patch(
+      SESSIONS,
+      'access',
+      name,
+      { status: { phase: 'Active', recordings: 3 } },
+      'status',
+    );
+    await end(run);
+    await until('it is said', async () =>
+      (await reason(run, 'RecordingComplete')) === 'False RecordingCut' ? true : undefined,
+    );
+    assert.ok(!completed.includes(`${name} 3`));
+  });
+
   test('the database is away while it is revoked: tried until it is back', async () => {
     const run = await begin();
     await door.close();
@@ -390,12 +407,13 @@ suite('the life of sessions', { skip: unavailable ?? false }, () => {
     await ended(run);
   });
 
-  test('ended sessions are collected', async () => {
+  test('ended sessions are collected, those with cut recordings later', async () => {
     await stop();
     ttl = 0;
     start();
-    await until('all are gone', async () =>
-      (await cluster.kube.list(SESSIONS, 'access')).length === 0 ? true : undefined,
-    );
+    await until('only the cut one is left', async () => {
+      const left = await cluster.kube.list(SESSIONS, 'access');
+      return left.length === 1 && /RecordingCut/.test(JSON.stringify(left)) ? true : undefined;
+    });
   });
 });

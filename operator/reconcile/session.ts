@@ -10,6 +10,7 @@
  * | Ended | the sidecar may still send something | nothing yet |
  * | Ended | all its recordings are whole | RecordingComplete True: their place and the digest of their list |
  * | Ended | the connection names no store | RecordingComplete False, RecordingCut |
+ * | Ended | the sidecar is gone without its last report | RecordingComplete False, RecordingCut |
  * | Ended | they are not, and there is nobody to send more | RecordingComplete False, RecordingCut; looked again |
  * | Ended | for longer than the TTL | deleted; one with unfinished recordings is kept for a week |
  *
@@ -241,8 +242,8 @@ class SessionReconciler {
     const said = session.status?.conditions?.find(({ type }) => type === 'RecordingComplete');
     if (said?.status === 'True') return true;
     const sidecar = sidecarRuns(await this.#pod(object), podUid(object));
-    if (sidecar && session.status?.sidecarDone !== true) return false;
-    if (!sidecar && session.status?.recordings === undefined) return true;
+    const done = session.status?.sidecarDone === true;
+    if (sidecar && !done) return false;
     if (this.#namesNoStore(object, session)) {
       const message = 'the connection names no store: recordings go with the pod';
       await this.#say(
@@ -251,6 +252,16 @@ class SessionReconciler {
         {},
       );
       return true;
+    }
+    if (!done) {
+      // How many there are is not known: what is in the store may not be all.
+      const message = 'the sidecar ended before its last report was taken: recordings may be missing';
+      await this.#say(
+        object,
+        [{ type: 'RecordingComplete', status: 'False', reason: 'RecordingCut', message }],
+        {},
+      );
+      return session.status?.recordings === undefined;
     }
     let cut = 'not all recordings are whole, and the sidecar that could send more is gone';
     try {
