@@ -24,7 +24,7 @@ export function trimPod(pod: KubeObject): KubeObject {
     metadata,
     spec: {
       ...pick(spec, ['serviceAccountName', 'nodeName', 'restartPolicy']),
-      containers: each(spec['containers'], (one) => pick(one, ['name'])),
+      containers: each(spec['containers'], (one) => pick(one, ['name', 'restartPolicy'])),
       initContainers: each(spec['initContainers'], (one) => pick(one, ['name', 'restartPolicy'])),
     },
     status: {
