@@ -1,4 +1,5 @@
 /** What a controller found, as the object's status, and as an Event when it is something new. */
+import type { SessionReason } from '../../crds/session.ts';
 import type { Kube, KubeObject, Resource } from '../kube/kube.ts';
 import {
   type Condition,
@@ -8,6 +9,9 @@ import {
   mergeConditions,
   writeStatus,
 } from './condition.ts';
+
+/** Reasons of a condition that is False because all went as it should. */
+const GOOD_ENDS: readonly string[] = ['RunEnded', 'PodDeleted'] satisfies readonly SessionReason[];
 
 export interface Report {
   readonly resource: Resource;
@@ -42,5 +46,6 @@ function isNews(before: Finding | undefined, { status, reason, message }: Findin
 
 function tell(kube: Pick<Kube, 'event'>, object: KubeObject, finding: Finding): void {
   const { type, status, reason, message } = finding;
-  kube.event(object, status === 'False' ? 'Warning' : 'Normal', reason, `${type}: ${message}`);
+  const wrong = status === 'False' && !GOOD_ENDS.includes(reason);
+  kube.event(object, wrong ? 'Warning' : 'Normal', reason, `${type}: ${message}`);
 }
