@@ -101,10 +101,11 @@ suite('starting', () => {
 
   test('a wrong credential: neither it nor its user in the error, and no password in the log', async () => {
     const served = await serve({ user: 'postgres', password: 'wr0ng-credential' });
-    await Frontend.connect(served.port).then(
-      (client) => client.close(),
-      (error: unknown) => assert.doesNotMatch(String(error), /wr0ng|postgres"/),
-    );
+    await assert.rejects(Frontend.connect(served.port), (error: Error) => {
+      assert.match(error.message, /08004 the target does not take the connection's credentials$/);
+      assert.doesNotMatch(String(error), /wr0ng|postgres"/);
+      return true;
+    });
     assert.doesNotMatch(served.logs(), /wr0ng/);
     await served.stop();
   });

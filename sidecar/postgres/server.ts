@@ -82,7 +82,7 @@ export async function connectServer(
 }
 
 /** invalid_password, invalid_authorization_specification */
-function isCredentialRefusal(error: unknown): boolean {
+export function isCredentialRefusal(error: unknown): boolean {
   return error instanceof ServerRefusal && ['28P01', '28000'].includes(error.fields.get('C') ?? '');
 }
 
