@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { root } from '../bundle.ts';
 import { program } from '../cluster/binaries.ts';
-import { startCluster, type Cluster } from '../cluster/cluster.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { agentImage, operatorImage, sidecarImage, storeImage, storeImageName } from '../cluster/images.ts';
+import { sharedCluster } from '../cluster/shared.ts';
 import { databaseImage } from './images.ts';
 
 const run = promisify(execFile);
@@ -24,10 +25,12 @@ export interface Stage {
   query(text: string): Promise<readonly Record<string, unknown>[]>;
   /** `http://ADDRESS:PORT` of the store as this machine reaches it. */
   storeUrl(): Promise<string>;
-  stop(): Promise<void>;
 }
 
-/** The cluster alone; the pages and stories install the rest. */
+/**
+ * The cluster alone; the pages and stories install the rest. It ends with the tests of the process. One that E2E_KUBECONFIG names must
+ * let this machine reach its pods, and needs E2E_LOAD_IMAGE to get the images.
+ */
 export async function startStage(): Promise<Stage> {
   const images = await Promise.all([
     operatorImage('0.1.0'),
@@ -36,7 +39,7 @@ export async function startStage(): Promise<Stage> {
     databaseImage(),
     storeImage(),
   ]);
-  const cluster = await startCluster({ images });
+  const { cluster } = await sharedCluster(images);
   const helmProgram = await program('helm');
   const address = async (namespace: string, selector: string): Promise<string> => {
     const text = await cluster.kubectl([
@@ -82,7 +85,6 @@ export async function startStage(): Promise<Stage> {
       }
     },
     storeUrl: async () => `http://${await address('databases', 'app=store')}:7070`,
-    stop: () => cluster.stop(),
   };
 }
 

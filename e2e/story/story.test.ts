@@ -3,25 +3,22 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { bundlePath } from '../bundle.ts';
-import { clusterUnavailable } from '../cluster/availability.ts';
 import { until } from '../cluster/component.ts';
+import { sharedClusterUnavailable } from '../cluster/shared.ts';
 import { agentJob, type Pod } from './agent-job.ts';
 import { CLUSTER_PAGES, followPages } from './pages.ts';
 import { ACCESS, AGENTS, OPERATOR, STORE, startStage, type Stage } from './stage.ts';
 import { prepareStore } from './store.ts';
 
 const run = promisify(execFile);
-const skip = (await clusterUnavailable()) ?? false;
+const skip = (await sharedClusterUnavailable()) ?? false;
 let stage: Stage;
 
 before(async () => {
   if (skip === false) stage = await startStage();
-});
-after(async () => {
-  if (skip === false) await stage.stop();
 });
 
 test('the pages for a cluster, followed in their order', { skip }, async (t) => {
