@@ -10,6 +10,7 @@ await mkdir('dist', { recursive: true });
 const APART = new Map([
   ['sidecar/record/object-store/sdk.ts', 'object-store-sdk'],
   ['sidecar/identity/oidc.ts', 'oidc'],
+  ['operator/kube/kubeconfig.ts', 'kubeconfig'],
 ]);
 const apart: Plugin = {
   name: 'apart',

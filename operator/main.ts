@@ -2,13 +2,14 @@
 import '../sidecar/engine.ts';
 import pino from 'pino';
 import { dumpNothing } from '../sidecar/core-dump.ts';
-import { startOperator } from './operator.ts';
+import { podPlaceFrom } from './kube/pod-access.ts';
+import { type OperatorOptions, startOperator } from './operator.ts';
 import { settingsFrom, type Settings } from './settings.ts';
 
 /** Milliseconds: by then no API server and no sidecar is sent to a pod that is being deleted. */
 const DRAIN = 3_000;
 
-async function run(settings: Settings, kubeconfig: string | undefined): Promise<void> {
+async function run(settings: Settings, access: Pick<OperatorOptions, 'kubeconfig' | 'pod'>): Promise<void> {
   const log = pino(
     { level: settings.logLevel, base: null, redact: ['password', '*.password', 'token', '*.token'] },
     pino.destination({ dest: 2, sync: true }),
@@ -18,7 +19,7 @@ async function run(settings: Settings, kubeconfig: string | undefined): Promise<
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done(signal));
   });
   try {
-    const operator = await startOperator({ settings, kubeconfig, log, drain: DRAIN });
+    const operator = await startOperator({ settings, ...access, log, drain: DRAIN });
     log.info({ ports: operator.ports }, 'ready');
     const signal = await ended;
     log.info({ signal }, 'stopping');
@@ -34,7 +35,7 @@ async function run(settings: Settings, kubeconfig: string | undefined): Promise<
 
 const settings = settingsFrom(process.env);
 if ('namespace' in settings) {
-  await run(settings, process.env['KUBECONFIG']);
+  await run(settings, { kubeconfig: process.env['KUBECONFIG'], pod: podPlaceFrom(process.env) });
 } else {
   process.stderr.write(`${settings.join('\n')}\n`);
   process.exit(2);

@@ -3,7 +3,6 @@ import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { loadParser } from '../sidecar/postgres/sql/parser.ts';
 import { stampHandler } from './admission/approvals.ts';
 import type { Certificates } from './admission/certificate-source.ts';
 import { podHandlers } from './admission/handlers.ts';
@@ -19,6 +18,7 @@ import { startHttp } from './http.ts';
 import { connectKube, type RunningKube } from './kube/connect.ts';
 import { NAMESPACES, type Kube } from './kube/kube.ts';
 import { electLeader } from './kube/leader.ts';
+import type { PodPlace } from './kube/pod-access.ts';
 import { OperatorMetrics } from './metrics.ts';
 import { createPostgresProvisioner } from './provision/postgres/provisioner.ts';
 import type { Provisioner } from './provision/provisioner.ts';
@@ -39,6 +39,7 @@ export interface OperatorOptions {
   readonly settings: Settings;
   /** Path; the pod's own service account when not given. */
   readonly kubeconfig: string | undefined;
+  readonly pod?: PodPlace | undefined;
   readonly log: Logger;
   /** Milliseconds between not being ready and listening no more: until nobody is sent here. None when not given. */
   readonly drain?: number;
@@ -91,9 +92,8 @@ async function start(options: OperatorOptions, shutdown: Shutdown): Promise<Oper
     metricsType: metrics.contentType,
   });
   shutdown.add(() => http.close());
-  const kube = await connectKube({ kubeconfig: options.kubeconfig, log });
+  const kube = await connectKube({ kubeconfig: options.kubeconfig, pod: options.pod, log });
   shutdown.add(() => kube.close());
-  const parser = loadParser();
   const certificates = await certificatesOf(settings, kube, log, shutdown);
   const stamper = await loadStamper(kube, settings.namespace);
   const recordings = await StoredRecordings.open({
@@ -108,7 +108,7 @@ async function start(options: OperatorOptions, shutdown: Shutdown): Promise<Oper
   shutdown.add(() => provisioner.close());
   const approvals = createApprovals({ kube, stamper, log });
   shutdown.add(() => approvals.close());
-  await Promise.all([kube.synced, parser]);
+  await kube.synced;
 
   const parts: Parts = { settings, kube, log, metrics, certificates, stamper, recordings, provisioner };
   const broker = await startBroker({

@@ -17,7 +17,7 @@ export function formatPath(path: Path): string {
 /** Somebody's text within a message: quoted, shortened, and with nothing in it that a terminal would act on. */
 export function quote(text: string): string {
   const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
-  return JSON.stringify(shown).replaceAll(/[^\x20-\x7e…]/gu, (character) => {
+  return JSON.stringify(shown).replaceAll(/[^\x20-\x7e\u2026]/gu, (character) => {
     return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
   });
 }

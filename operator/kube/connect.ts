@@ -1,8 +1,6 @@
 /** Kubernetes as the operator sees it: caches that keep themselves current, live calls, events. */
-import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { EventRecorder } from './events.ts';
 import { type InformerOptions, runInformer } from './informer.ts';
@@ -21,12 +19,14 @@ import {
 import { live } from './live.ts';
 import { INJECTED_LABEL } from './names.ts';
 import { trimPod } from './pod.ts';
+import { PodAccess, type PodPlace } from './pod-access.ts';
 import { Cache } from './store.ts';
-import { Transport } from './transport.ts';
+import { type ClusterAccess, Transport } from './transport.ts';
 
 export interface ConnectOptions {
   /** Path of a kubeconfig; the pod's own service account when not given. */
   readonly kubeconfig?: string | undefined;
+  readonly pod?: PodPlace | undefined;
   readonly log: Logger;
 }
 
@@ -38,7 +38,6 @@ export interface RunningKube extends Kube {
 }
 
 const CLOSE_LIMIT_MS = 2000;
-const TOKEN_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 const informed: Readonly<Record<Cached, Pick<InformerOptions, 'resource' | 'labelSelector' | 'trim'>>> = {
   connections: { resource: CONNECTIONS },
@@ -53,8 +52,9 @@ const informed: Readonly<Record<Cached, Pick<InformerOptions, 'resource' | 'labe
  * Returns at once: the stores are empty until `synced`. Rejects with a `KubeError` only when the configuration is none; an API server
  * that is away is waited for.
  */
-export async function connectKube({ kubeconfig, log }: ConnectOptions): Promise<RunningKube> {
-  const transport = new Transport(configure(kubeconfig));
+export async function connectKube(options: ConnectOptions): Promise<RunningKube> {
+  const { log } = options;
+  const transport = new Transport(await accessOf(options));
   const calls = live(transport);
   const events = new EventRecorder(calls, hostname(), log);
   const stop = new AbortController();
@@ -69,8 +69,8 @@ export async function connectKube({ kubeconfig, log }: ConnectOptions): Promise<
   const informers = CACHED.map((name) => {
     const first = Promise.withResolvers<undefined>();
     const onSynced = () => first.resolve(undefined);
-    const options = { ...informed[name], transport, cache: caches[name], log, stop: stop.signal, onSynced };
-    const ended = runInformer(options).then(() =>
+    const informer = { ...informed[name], transport, cache: caches[name], log, stop: stop.signal, onSynced };
+    const ended = runInformer(informer).then(() =>
       first.reject(new KubeError('closed before it was synced', undefined)),
     );
     return { ended, synced: first.promise };
@@ -95,18 +95,9 @@ export async function connectKube({ kubeconfig, log }: ConnectOptions): Promise<
   };
 }
 
-function configure(kubeconfig: string | undefined): KubeConfig {
-  const config = new KubeConfig();
-  try {
-    if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
-    else if (existsSync(TOKEN_FILE)) config.loadFromCluster();
-    else throw new Error('no kubeconfig is named, and this is no pod with a service account');
-  } catch (error) {
-    // A kubeconfig holds credentials: a parser's message may quote them.
-    const why = error instanceof Error && 'code' in error ? String(error.code) : '';
-    const message =
-      kubeconfig === undefined ? 'no API server is known' : `${kubeconfig} cannot be read ${why}`;
-    throw new KubeError(message.trimEnd(), undefined);
-  }
-  return config;
+/** The client library is loaded for a kubeconfig only. Rejects with a `KubeError` when there is neither. */
+async function accessOf({ kubeconfig, pod }: ConnectOptions): Promise<ClusterAccess> {
+  if (kubeconfig !== undefined) return (await import('./kubeconfig.ts')).readKubeconfig(kubeconfig);
+  if (pod !== undefined) return new PodAccess(pod);
+  throw new KubeError('no kubeconfig is named, and this is no pod: no API server is known', undefined);
 }

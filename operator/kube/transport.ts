@@ -1,10 +1,18 @@
-/** HTTPS to the API server, with the client library's configuration and credentials. Connections are kept open and reused. */
+/** HTTPS to the API server. Connections are kept open and reused. */
 import { Agent, request, type RequestOptions } from 'node:https';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { StringDecoder } from 'node:string_decoder';
-import type { KubeConfig } from '@kubernetes/client-node';
 import { KubeError } from './kube.ts';
 import { isJson } from './object.ts';
+
+export type SignedOptions = Omit<RequestOptions, 'headers'> & { headers: OutgoingHttpHeaders };
+
+/** Where the API server is, and how to sign in there; the client library's configuration is one. */
+export interface ClusterAccess {
+  getCurrentCluster(): { readonly server: string; readonly proxyUrl?: string | undefined } | null;
+  /** Sets authority and credentials, and the agent where there is a proxy. */
+  applyToHTTPSOptions(options: SignedOptions): Promise<void>;
+}
 
 export interface Call {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -28,14 +36,14 @@ const SILENCE_LIMIT_MS = 150_000;
 const KEEP_ALIVE_MS = 15_000;
 
 export class Transport {
-  readonly #config: KubeConfig;
+  readonly #config: ClusterAccess;
   readonly #server: URL;
   readonly #proxied: boolean;
   readonly #agent = new Agent({ keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS, maxFreeSockets: 16 });
   readonly #closing = new AbortController();
 
   /** Throws a `KubeError` when the configuration names no server that is reached by TLS. */
-  constructor(config: KubeConfig) {
+  constructor(config: ClusterAccess) {
     const cluster = config.getCurrentCluster();
     if (!cluster?.server.startsWith('https://'))
       throw new KubeError('the configuration names no API server with an https:// address', undefined);
@@ -86,7 +94,7 @@ export class Transport {
 
   async #open(call: Call, signal: AbortSignal): Promise<IncomingMessage> {
     const body = call.body === undefined ? undefined : JSON.stringify(call.body);
-    const options: RequestOptions = { method: call.method, signal, headers: headersOf(call, body) };
+    const options: SignedOptions = { method: call.method, signal, headers: headersOf(call, body) };
     // Reads a rotated token or certificate anew.
     await this.#config.applyToHTTPSOptions(options);
     // The library's agent does not keep connections; a proxy's agent is the library's.
