@@ -112,11 +112,16 @@ test('segments are rotated by size and by age, and chained across', async (t) =>
   assert.equal((await verifyRecording(store, bySize.session, trusted)).kind, 'clean');
 
   const byAge = await openSample(store, { segmentAge: 40 });
-  await sleep(120);
+  const closed = async (name: string): Promise<void> => {
+    const deadline = performance.now() + 10_000;
+    while (!(await store.list(byAge.session)).includes(name)) {
+      assert.ok(performance.now() < deadline, `${name} is not there`);
+      await sleep(10);
+    }
+  };
+  await closed('000001.head.json');
   byAge.append(sampleDecision(1));
-  await sleep(120);
-  const names = await store.list(byAge.session);
-  assert.ok(names.includes('000001.head.json') && names.includes('000002.head.json'), names.join());
+  await closed('000002.head.json');
   await byAge.close('end');
   assert.equal((await verifyRecording(store, byAge.session, trusted)).kind, 'clean');
 });
