@@ -201,7 +201,9 @@ async function installationOf(kube: Kube, namespace: string): Promise<string> {
 function handlersOf({ settings, kube, certificates, stamper }: Parts): Readonly<Record<string, Handler>> {
   const { image, pullPolicy, resources, spoolLimit } = settings.sidecar;
   const brokerUrl = `https://${settings.service}.${settings.namespace}.svc:8443`;
-  const approvals = { kube, stamper, operator: settings.username };
+  // As the chart names it, after what else of it has no namespace.
+  const approverRole = `${settings.webhooks}-approver`;
+  const approvals = { kube, stamper, operator: settings.username, approverRole };
   return {
     ...podHandlers({ kube, certificates, settings: { image, pullPolicy, resources, spoolLimit, brokerUrl } }),
     '/stamp': stampHandler(approvals),

@@ -142,7 +142,7 @@ export async function startScene(options: { readonly ttl?: number } = {}): Promi
 async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
   const authority = await createAuthority(join(plane.folder, 'admission-pki'));
   const pair = await authority.server(['IP:127.0.0.1']);
-  const options = { kube, stamper, operator: OPERATOR };
+  const options = { kube, stamper, operator: OPERATOR, approverRole: 'sidewarden-approver' };
   const held = { other: same };
   const validate: Readonly<Record<string, Handler>> = {
     approvals: approvalHandler(options),

@@ -5,7 +5,7 @@
  * | request | by | answer |
  * |---|---|---|
  * | create | operator | yes, undecided |
- * | update of spec.decision | who may approve the connection, is an approver of a hold, and is not the run | yes, once, while pending |
+ * | update of spec.decision | who may approve the connection, is an approver of a hold (then and now), and is not the run | yes, once, while pending |
  * | other update of spec | anyone | no |
  * | update of metadata | anyone: labels and annotations that are not ours; operator and garbage collector: all | yes |
  * | update of the status | operator | yes |
@@ -19,6 +19,7 @@ import {
 } from '../../crds/approval.ts';
 import { formatPath } from '../../crds/schema/path.ts';
 import { describePhase, whoIsNeeded } from '../../sidecar/approval/judge.ts';
+import { objectionInForce } from '../approval/in-force.ts';
 import { deciderFrom, take, type Words } from '../approval/judging.ts';
 import type { Saying, Stamper } from '../approval/stamp.ts';
 import { CONNECTIONS, type Kube, type UserInfo } from '../kube/kube.ts';
@@ -28,10 +29,12 @@ import type { AdmissionAnswer, AdmissionRequest } from './review.ts';
 import type { Handler } from './server.ts';
 
 export interface ApprovalAdmission {
-  readonly kube: Pick<Kube, 'mayAccess'>;
+  readonly kube: Pick<Kube, 'mayAccess' | 'stores'>;
   readonly stamper: Stamper;
   /** The operator's own user name. */
   readonly operator: string;
+  /** The ClusterRole that lets people approve, for who lacks it. */
+  readonly approverRole: string;
   /** Milliseconds since the epoch. */
   readonly clock?: () => number;
 }
@@ -166,7 +169,7 @@ async function decided(
   { user, dryRun }: AdmissionRequest,
   before: Approval,
   added: Saying,
-  { kube, stamper, clock = Date.now }: ApprovalAdmission,
+  { kube, stamper, approverRole, clock = Date.now }: ApprovalAdmission,
 ): Promise<AdmissionAnswer> {
   const use = dryRun ? 'dry-run' : 'real';
   if (!isBy(user, before, added) || !stamper.verify(before, added, use))
@@ -177,7 +180,10 @@ async function decided(
   if (taken.kind === 'refused' || taken.kind === 'again') return forbidden(taken.message);
   if (taken.kind !== (added.kind === 'given' ? 'given' : 'decided'))
     return forbidden('who is needed has changed meanwhile: try again');
-  return (await mayApprove(kube, user, before)) ? ALLOWED : forbidden(noRight(user, before));
+  const speaking = { user, words: wordsFrom(added), now: clock() };
+  const late = objectionInForce(before, speaking, kube.stores.policies);
+  if (late !== null) return forbidden(late);
+  return (await mayApprove(kube, user, before)) ? ALLOWED : forbidden(noRight(user, before, approverRole));
 }
 
 function isBy(user: UserInfo, approval: Approval, added: Saying): boolean {
@@ -201,11 +207,11 @@ function mayApprove(
   });
 }
 
-function noRight({ username }: UserInfo, { metadata, spec }: Approval): string {
+function noRight({ username }: UserInfo, { metadata, spec }: Approval, role: string): string {
   const namespace = metadata.namespace ?? '';
   const account = /^system:serviceaccount:([^:]+:[^:]+)$/u.exec(username)?.[1];
   const subject = account === undefined ? `--user=${quoted(username)}` : `--serviceaccount=${account}`;
-  const ask = `kubectl create rolebinding approvers -n ${namespace} --clusterrole=sidewarden-approver ${subject}`;
+  const ask = `kubectl create rolebinding approvers -n ${namespace} --clusterrole=${role} ${subject}`;
   return `${username} may not approve on ${namespace}/${spec.request.connection}: it lacks the verb "approve" on that protectedconnection; ask an administrator for: ${ask}`;
 }
 

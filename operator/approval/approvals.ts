@@ -210,6 +210,7 @@ class ClusterApprovals implements Approvals {
     const now = this.#clock();
     const before = settled(approval, { now, session: 'live', stamper: this.#stamper });
     const after = isOver(before.status?.phase) ? before : ended(before, how, now);
+    if (how === 'used' && after.status?.phase !== 'Used') this.#tellUnapproved(approval);
     const { name, namespace = '', uid, resourceVersion } = approval.metadata;
     const { status } = withStatusOf(approval, after);
     return this.#kube.patch(
@@ -219,6 +220,14 @@ class ClusterApprovals implements Approvals {
       { metadata: { uid, resourceVersion }, status },
       'status',
     );
+  }
+
+  /** An honest sidecar never says so. */
+  #tellUnapproved({ metadata: { namespace = '', name } }: Approval): void {
+    const object = this.#kube.stores.approvals.get(namespace, name);
+    const message = 'its sidecar says that the operation went forward, and no decision lets it';
+    this.#log.warn({ approval: `${namespace}/${name}` }, message);
+    if (object !== undefined) this.#kube.event(object, 'Warning', 'UsedWithoutDecision', message);
   }
 
   #tellEnd(object: KubeObject): void {
@@ -313,7 +322,11 @@ function wellFormed(request: Approval['spec']['request']): Approval['spec']['req
 }
 
 function ended(approval: Approval, how: ApprovalEnd['how'], now: number): Approval {
-  if (how === 'used') return used(approval, now);
+  if (how === 'used') {
+    const { phase } = approval.status ?? {};
+    const approved = phase === 'Approved' || phase === 'Modified';
+    return approved ? used(approval, now) : voided(approval, 'StateChanged', now);
+  }
   const why: VoidReason = how;
   return voided(approval, why, now);
 }

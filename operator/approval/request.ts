@@ -1,10 +1,17 @@
 /** From what a sidecar asks to a new Approval. Who may decide, and for how long, is the operator's own knowledge of the policies. */
-import { parseEvidence, parseOperation, type Approval, type ApprovalEvidence } from '../../crds/approval.ts';
+import {
+  parseEvidence,
+  parseOperation,
+  type Approval,
+  type ApprovalEvidence,
+  type ApprovalOperation,
+} from '../../crds/approval.ts';
 import type { ProtectedConnection } from '../../crds/connection.ts';
 import type { PolicyRule } from '../../crds/policy.ts';
 import { milliseconds } from '../../crds/schema/duration.ts';
 import type { FieldError } from '../../crds/schema/failure.ts';
 import { formatPath } from '../../crds/schema/path.ts';
+import { escapeForDisplay, escapeLine } from '../../sidecar/approval/display.ts';
 import { newApprovalName } from '../../sidecar/approval/name.ts';
 import { newApproval } from '../../sidecar/approval/object.ts';
 import type { ApprovalMessage } from '../../sidecar/broker/protocol.ts';
@@ -38,12 +45,13 @@ export function requestedApproval(
     return invalid('it is for another connection than its session');
   const requirements: HoldRequirement[] = [];
   for (const asked of message.requirements) {
-    const found = holdOf(asked, { namespace, connection: name }, policies);
+    const found = holdInForce(asked, { namespace, connection: name }, policies);
     if (found === undefined) return outdated(`${asked.policy}, rule ${asked.rule}`);
     requirements.push(found);
   }
-  const operation = parseOperation(message.operation);
+  const operation = parseOperation(shownNames(message.operation));
   if (operation.kind === 'invalid') return unfit(operation.errors);
+  if (isUnshowable(operation.value)) return unshowable();
   const evidence = parseEvidence(fitting(message.evidence));
   if (evidence.kind === 'invalid') return unfit(evidence.errors);
   const made = newApproval(
@@ -73,8 +81,8 @@ interface Place {
 }
 
 /** Undefined when no policy in force for this connection holds operations by such a rule. */
-function holdOf(
-  { policy, rule }: ApprovalMessage['requirements'][number],
+export function holdInForce(
+  { policy, rule }: { readonly policy: string; readonly rule: string },
   { namespace, connection }: Place,
   policies: Store,
 ): HoldRequirement | undefined {
@@ -113,10 +121,53 @@ function fitting(evidence: ApprovalMessage['evidence']): unknown {
     typeof value === 'string' && value.length > limit ? `${value.slice(0, limit - 2)} …` : value;
   return {
     ...rest,
-    plan: cut(plan, 65_536),
-    unavailable: cut(unavailable, 1_024),
-    locks: Array.isArray(locks) ? locks.slice(0, 1_024) : locks,
+    plan: cut(typeof plan === 'string' ? escapeForDisplay(plan.slice(0, 65_536)) : plan, 65_536),
+    unavailable: cut(line(unavailable), 1_024),
+    locks: Array.isArray(locks) ? locks.slice(0, 1_024).map((lock: unknown) => mapped(lock, line)) : locks,
   };
+}
+
+/**
+ * The exact text and its parameters are stored as they are, since they run. All else is only shown, in lists and by kubectl too: what
+ * would not show, or would look like another name, is escaped.
+ */
+function shownNames(operation: ApprovalMessage['operation']): Readonly<Record<string, unknown>> {
+  // An object whose fields are all still unknown; these are the names of some.
+  const { text, parameters, tables, searchPath, ...rest } = operation as Partial<
+    Record<keyof ApprovalOperation, unknown>
+  >;
+  const each = (value: unknown, change: (one: unknown) => unknown) =>
+    Array.isArray(value) ? value.map(change) : value;
+  return {
+    ...Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, line(value)])),
+    text,
+    ...(parameters === undefined ? {} : { parameters }),
+    ...(tables === undefined ? {} : { tables: each(tables, (table) => mapped(table, line)) }),
+    ...(searchPath === undefined ? {} : { searchPath: each(searchPath, line) }),
+  };
+}
+
+/** YAML has no way to hold them raw, so that kubectl shows nothing at all of a list with one of them in it. */
+const NEVER_SHOWN = /[\u007f-\u0084\u0086-\u009f\ufffe\uffff]/u;
+
+function isUnshowable({ text, parameters }: ApprovalOperation): boolean {
+  return [text, ...parameters].some((each) => each !== null && NEVER_SHOWN.test(each));
+}
+
+function unshowable(): Requested {
+  return refused(
+    'unsupported',
+    'this operation cannot be held for an approval',
+    'Its text or a parameter has control characters that an approver could not be shown.',
+    'Write them as escapes of the language.',
+  );
+}
+
+const line = (value: unknown): unknown => (typeof value === 'string' ? escapeLine(value) : value);
+
+function mapped(value: unknown, change: (field: unknown) => unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, change(field)]));
 }
 
 function outdated(hold: string): Requested {
