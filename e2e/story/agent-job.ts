@@ -33,10 +33,12 @@ interface JobOptions {
   readonly name: string;
   readonly script: string;
   readonly connection?: string;
+  /** The pod's own, in seconds. */
+  readonly grace?: number;
 }
 
 export async function agentJob(stage: Stage, options: JobOptions): Promise<AgentJob> {
-  const { name, script, connection = `${ACCESS}/orders-db` } = options;
+  const { name, script, connection = `${ACCESS}/orders-db`, grace = 30 } = options;
   await stage.cluster.apply(
     JSON.stringify({
       apiVersion: 'batch/v1',
@@ -49,6 +51,7 @@ export async function agentJob(stage: Stage, options: JobOptions): Promise<Agent
           spec: {
             serviceAccountName: 'agent',
             restartPolicy: 'Never',
+            terminationGracePeriodSeconds: grace,
             containers: [
               {
                 name: 'agent',
