@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import type { ProtectedConnection } from '../../crds/connection.ts';
 import { CONFIG_MAPS, SECRETS, type Kube, type KubeObject } from '../kube/kube.ts';
+import { forbiddenIn, isForbidden } from '../kube/reading.ts';
 import { field } from './field.ts';
 import { manifestOf, type Manifest } from './manifest.ts';
 import { referencesOf, type Reference } from './references.ts';
@@ -103,11 +104,13 @@ export class Materials {
       if (entry.spec !== spec) return;
       entry.material = material;
       if (before !== undefined && !same(before, material)) this.#changed(id);
-    } catch {
+    } catch (error) {
       delay = RETRY;
       // What was read before stays; without it the connection waits.
-      if (entry.spec === spec)
-        entry.material ??= { kind: 'incomplete', message: 'what it refers to cannot be read now' };
+      const message = isForbidden(error)
+        ? forbiddenIn(connection.metadata.namespace ?? '')
+        : 'what it refers to cannot be read now';
+      if (entry.spec === spec) entry.material ??= { kind: 'incomplete', message };
     } finally {
       if (!this.#closed && this.#entries.get(id) === entry)
         entry.timer = setTimeout(() => void this.#read(id, entry), delay).unref();

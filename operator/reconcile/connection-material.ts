@@ -3,6 +3,7 @@ import { X509Certificate, createHash } from 'node:crypto';
 import type { ConnectionReason, ProtectedConnection } from '../../crds/connection.ts';
 import { parseConfigMap, parseSecret } from '../../crds/core.ts';
 import { CONFIG_MAPS, type Kube, SECRETS } from '../kube/kube.ts';
+import { readNamed } from '../kube/reading.ts';
 import type { Administrator } from '../provision/provisioner.ts';
 
 export type ConnectionMaterial =
@@ -71,8 +72,10 @@ async function readSecret<Name extends string>(
   name: string,
   keys: readonly Name[],
 ): Promise<Values<Name>> {
-  const object = await kube.get(SECRETS, namespace, name);
-  if (!object) return wrong('SecretNotFound', `there is no Secret ${name}`);
+  const reading = await readNamed(kube, SECRETS, namespace, name);
+  if (reading.kind === 'forbidden') return wrong('SecretNotFound', reading.message);
+  if (reading.kind === 'missing') return wrong('SecretNotFound', `there is no Secret ${name}`);
+  const { object } = reading;
   const parsed = parseSecret(object);
   if (parsed.kind === 'invalid') return wrong('SecretKeyMissing', `the Secret ${name} cannot be read`);
   const text = (key: string) => parsed.value.data.get(key)?.toString('utf8');
@@ -85,8 +88,10 @@ async function readConfigMap<Name extends string>(
   name: string,
   keys: readonly Name[],
 ): Promise<Values<Name>> {
-  const object = await kube.get(CONFIG_MAPS, namespace, name);
-  if (!object) return wrong('ConfigMapNotFound', `there is no ConfigMap ${name}`);
+  const reading = await readNamed(kube, CONFIG_MAPS, namespace, name);
+  if (reading.kind === 'forbidden') return wrong('ConfigMapNotFound', reading.message);
+  if (reading.kind === 'missing') return wrong('ConfigMapNotFound', `there is no ConfigMap ${name}`);
+  const { object } = reading;
   const parsed = parseConfigMap(object);
   if (parsed.kind === 'invalid') return wrong('ConfigMapNotFound', `the ConfigMap ${name} cannot be read`);
   return pick(`ConfigMap ${name}`, keys, (key) => parsed.value.data.get(key), object.metadata);

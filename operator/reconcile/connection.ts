@@ -7,6 +7,7 @@
  * | cannot be parsed, or no pod could sign in              | Ready False            | InternalError                     |
  * | its protocol is not served yet                         | all Unknown or False   | ProtocolUnsupported               |
  * | a Secret or ConfigMap, or a key of it, is not there    | CredentialsValid False | SecretNotFound, SecretKeyMissing, ConfigMapNotFound |
+ * | the operator may not read that namespace's             | CredentialsValid False | SecretNotFound, ConfigMapNotFound |
  * | a certificate is none                                  | CredentialsValid False | CertificateInvalid                |
  * | the target cannot be reached                           | CredentialsValid Unknown | TargetUnreachable               |
  * | the target refuses the credentials                     | CredentialsValid False | AuthenticationFailed              |
@@ -32,6 +33,7 @@ import { PolicyBook } from '../broker/policy-book.ts';
 import { CONFIG_MAPS, CONNECTIONS, type Key, type Kube, type KubeObject, type Store } from '../kube/kube.ts';
 import type { Again } from '../kube/queue.ts';
 import { readConnection, readSession } from '../kube/read.ts';
+import { readNamed } from '../kube/reading.ts';
 import type { Target } from '../provision/provisioner.ts';
 import type { RecordingReady } from '../recordings/recording-ready.ts';
 import type { Finding } from './condition.ts';
@@ -186,12 +188,12 @@ class ConnectionReconciler {
       };
     }
     const { kube, recordingReady } = this.#options;
-    const object = await kube.get(CONFIG_MAPS, key.namespace, name);
-    if (!object) {
-      const message = `there is no ConfigMap ${name}`;
+    const reading = await readNamed(kube, CONFIG_MAPS, key.namespace, name);
+    if (reading.kind !== 'found') {
+      const message = reading.kind === 'missing' ? `there is no ConfigMap ${name}` : reading.message;
       return { finding: finding('RecordingReady', 'False', 'ConfigMapNotFound', message), wanted: true };
     }
-    const { uid, resourceVersion } = object.metadata;
+    const { uid, resourceVersion } = reading.object.metadata;
     const fingerprint = JSON.stringify([name, uid, resourceVersion]);
     const answer = this.stores.result(key, fingerprint, () => recordingReady(key.namespace, name));
     if (!answer) return undefined;
