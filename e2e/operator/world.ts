@@ -44,7 +44,6 @@ export interface Run {
 
 export interface World {
   readonly plane: ControlPlane;
-  /** The last one started. */
   readonly operator: Operator;
   /** All that the operators logged, a line each, at level debug. */
   readonly lines: readonly string[];
@@ -76,6 +75,8 @@ export interface WorldOptions {
   /** Further flags of kube-apiserver. */
   readonly flags?: readonly string[];
   readonly namespaces?: readonly string[];
+  /** What is there before the operator starts. */
+  readonly present?: readonly object[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -128,6 +129,7 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
     // Pods of nodes that are not there are collected.
     { apiVersion: 'v1', kind: 'Node', metadata: { name: 'one' } },
     ...webhooks,
+    ...(options.present ?? []),
   );
   const lines: string[] = [];
   const log = pino({ level: 'debug', base: null }, { write: (line: string) => void lines.push(line) });
@@ -173,9 +175,7 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
   );
   const world: World = {
     plane,
-    get operator() {
-      return operators.at(-1) ?? operator;
-    },
+    operator,
     lines,
     admin,
     ca,
