@@ -190,6 +190,7 @@ export class BrokerClient {
         })
         .once('response', (response) => {
           clearTimeout(timer);
+          this.#book.prove(response.socket.remoteAddress);
           done(response);
         })
         .once('error', (error) => {

@@ -66,23 +66,24 @@ async function send(broker: RecordingBroker, { request, content }: Prepared, way
     await broker.file(request, lazily(content), signal);
     return { kind: 'safe', with: 'operator' };
   };
+  const notStored = (message: string): Promise<Sent> | Sent =>
+    handOver === 'when-store-fails' ? keep() : { kind: 'failed', message };
   if (handOver === 'at-once') return keep();
   const answer = await broker.upload(request, signal);
   if (answer.kind === 'kept') return { kind: 'kept' };
-  const put = await putFile(targetOf(answer), lazily(content), { bytes: request.bytes, idle, signal });
+  const target = targetOf(answer);
+  const put = await putFile(target, lazily(content), { bytes: request.bytes, idle, signal });
   switch (put.kind) {
     case 'stored':
-      return { kind: 'safe', with: 'store' };
     case 'exists': {
-      // An earlier try may have got through without our hearing of it.
+      if (put.kind === 'stored' && target.url.startsWith('https:')) return { kind: 'safe', with: 'store' };
+      // An earlier try may have got through without our hearing of it; and without TLS it may be the agent who says so.
       const { kind } = await broker.upload({ ...request, conflict: 'yes' }, signal);
-      return kind === 'stored'
-        ? { kind: 'safe', with: 'store' }
-        : { kind: 'failed', message: 'the store changed its mind' };
+      if (kind === 'stored') return { kind: 'safe', with: 'store' };
+      return notStored('the store has it not');
     }
     case 'failed':
-      if (handOver === 'when-store-fails') return keep();
-      return { kind: 'failed', message: `the store did not take it: ${put.message}` };
+      return notStored(`the store did not take it: ${put.message}`);
   }
 }
 

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -212,6 +215,38 @@ suite('uploads', { skip: unavailable ?? false }, () => {
     assert.deepEqual(await readdir(operator.spool), []);
   });
 
+  test('a store without TLS: who stands in for it takes nothing away', async (t) => {
+    await store.makeBucket('impostor');
+    const operator = await startTestRecordings(t, store, 'impostor', { config: { retention: '1d' } });
+    let taken = 0;
+    const impostor = createServer((request, response) => {
+      request.resume().on('end', () => {
+        taken += 1;
+        response.end();
+      });
+    }).listen(0, '127.0.0.1');
+    t.after(() => impostor.close());
+    await once(impostor, 'listening');
+    const { port } = impostor.address() as AddressInfo; // It listens on a port.
+    const led: RecordingBroker = {
+      ...operator.broker,
+      upload: async (request, signal) => {
+        const answer = await operator.broker.upload(request, signal);
+        return answer.kind === 'put' ? { ...answer, url: `http://127.0.0.1:${port}/` } : answer;
+      },
+    };
+    const sidecar = await startSidecar(await newState(t), led);
+    const recorder = await sidecar.record();
+    await fill(recorder, 300);
+    await until('it was led astray', () => taken > 3 || undefined, { limit: 10_000, every: 10 });
+    await recorder.close('end');
+    await sidecar.uploader.close(performance.now() + 20_000);
+    await until('all is in the store', () => operator.recordings.spoolBytes === 0 || undefined, {
+      every: 50,
+    });
+    await assertClean('impostor', operator, recorder);
+  });
+
   test('a sidecar that dies in the middle: the next start sends the rest', async (t) => {
     await store.makeBucket('crash');
     const operator = await startTestRecordings(t, store, 'crash', { config: { retention: '1d' } });
@@ -222,6 +257,7 @@ suite('uploads', { skip: unavailable ?? false }, () => {
       ...operator.broker,
       upload: async (request, signal) => {
         const answer = await operator.broker.upload(request, signal);
+        if (request.conflict === 'yes') return answer;
         if (++uploads < 4) return answer;
         if (uploads > 4) throw Object.assign(new Error('dead'), { code: 'unavailable' });
         const headers = answer.headers as Record<string, string>;
