@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { SessionReport } from '../../sidecar/broker/protocol.ts';
 import { SESSIONS, type Kube, type KubeObject } from '../kube/kube.ts';
+import { readSession } from '../kube/read.ts';
 import { BrokerFailure } from './broker-failure.ts';
 import { text } from './field.ts';
 
@@ -16,13 +17,13 @@ export interface Reported {
 }
 
 export class Reports {
-  readonly #kube: Pick<Kube, 'patch'>;
+  readonly #kube: Pick<Kube, 'patch' | 'stores'>;
   readonly #log: Pick<Logger, 'warn'>;
   /** By uid of the session: what is to be written when its time has come. */
   readonly #waiting = new Map<string, Reported>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
 
-  constructor(kube: Pick<Kube, 'patch'>, log: Pick<Logger, 'warn'>) {
+  constructor(kube: Pick<Kube, 'patch' | 'stores'>, log: Pick<Logger, 'warn'>) {
     this.#kube = kube;
     this.#log = log;
   }
@@ -59,11 +60,22 @@ export class Reports {
     const reported = this.#waiting.get(uid);
     if (reported === undefined) return;
     this.#waiting.delete(uid);
+    if (this.#isOld(reported)) return;
     this.take(reported).catch((error: unknown) => {
       const { namespace, name } = reported.session.metadata;
       const message = error instanceof Error ? error.message : '';
       this.#log.warn({ session: `${namespace}/${name}`, message }, "a session's report could not be written");
     });
+  }
+
+  /** The sidecar went to another replica meanwhile, and told that one its last. */
+  #isOld({ session, report }: Reported): boolean {
+    const { namespace, name } = session.metadata;
+    const object = this.#kube.stores.sessions.get(namespace, name);
+    const found = object && readSession(object);
+    const status = found?.kind === 'parsed' ? found.value.status : undefined;
+    if (status?.sidecarDone !== true) return false;
+    return report.recordings <= (status.recordings ?? 0) && sum(report.decisions) <= sum(status.decisions);
   }
 
   async #write({ session, report, location }: Reported): Promise<void> {
@@ -83,4 +95,8 @@ export class Reports {
     if (written.kind === 'rejected' || written.kind === 'conflict')
       throw new BrokerFailure('unavailable', 'the API server does not take the report now');
   }
+}
+
+function sum({ allow, deny, hold }: SessionReport['decisions']): number {
+  return allow + deny + hold;
 }
