@@ -397,7 +397,7 @@ suite('the broker', { skip: unavailable ?? false }, () => {
       const shown = async (): Promise<readonly unknown[]> => {
         const session = await cluster.kube.get(SESSIONS, 'access', name);
         const status: Readonly<Record<string, unknown>> = Object(session?.['status']);
-        return [status.phase, status.decisions, status.recordings, status.sidecarDone];
+        return [status['phase'], status['decisions'], status['recordings'], status['sidecarDone']];
       };
       const last = ['Active', { allow: 6, deny: 1, hold: 0 }, 1, true];
       assert.equal((await report(3, 'no')).status, 200);
