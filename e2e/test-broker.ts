@@ -69,6 +69,8 @@ export class BrokerState {
     code: 'unavailable',
     message: 'no targets in this test',
   });
+  /** What becomes of a recording's file. */
+  upload: () => object = () => ({ kind: 'kept' });
   readonly sessions: string[] = [];
   readonly asked: ApprovalMessage[] = [];
   readonly ends: ApprovalEnd[] = [];
@@ -183,8 +185,9 @@ export class TestBroker {
       for (const event of this.state.decisions.values()) response.write(`${JSON.stringify(event)}\n`);
       return;
     }
-    const body = await bodyOf(request);
-    const answer = this.#answer(request.url ?? '', body);
+    const handedOver = request.url === '/v1/recordings/file';
+    if (handedOver) request.resume();
+    const answer = handedOver ? this.state.upload() : this.#answer(request.url ?? '', await bodyOf(request));
     const status = 'code' in answer ? (answer.code === 'unavailable' ? 503 : 403) : 200;
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
   }
@@ -206,7 +209,7 @@ export class TestBroker {
         return { keyId: 'none', signature: 'none' };
       case '/v1/recordings/upload':
         read(parseUploadRequest(body));
-        return { kind: 'kept' };
+        return this.state.upload();
       case '/v1/approvals':
         return this.state.ask(read(parseApprovalMessage(body)));
       case '/v1/approvals/end': {

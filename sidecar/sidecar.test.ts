@@ -567,6 +567,17 @@ describe('the end', () => {
     assert.ok(performance.now() - began < 3_000);
   });
 
+  test('recordings that nobody takes leave time for the last report', async () => {
+    state.upload = () => ({ code: 'unavailable', message: 'there is no store' });
+    const one = await started();
+    await (await connect()).query('SELECT 1');
+    await one.stop(2_000);
+    sidecar = undefined;
+    assert.equal(state.reports.at(-1)?.ended, 'yes');
+    assert.ok(log.some((line) => line.includes('files of recordings are NOT in the store')));
+    assert.ok(!log.some((line) => line.includes('the last report was not taken')));
+  });
+
   test('counts outlive the process', async () => {
     await started();
     await (await connect()).query('SELECT 1');

@@ -48,6 +48,8 @@ export interface SidecarOptions {
 const LISTEN_AGAIN = 2_000;
 /** Of the grace at the end, what is kept for recordings and reports. */
 const HANDING_OVER = 5_000;
+/** And of that for the last reports, also when recordings cannot be handed over at all. */
+const REPORTING = 2_000;
 
 interface Parts {
   readonly log: Logger;
@@ -195,7 +197,7 @@ export class Sidecar implements StreamListener {
     await this.#applying;
     await enforcement.drain('the sidecar is ending', deadline - Math.min(HANDING_OVER, grace / 2));
     approvals.close();
-    await uploads.close(deadline);
+    await uploads.close(deadline - Math.min(REPORTING, grace / 4));
     await Promise.all([reports.close(deadline), counts.close(deadline)]);
     await this.#stream.close();
     client.close();
