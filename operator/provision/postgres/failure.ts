@@ -34,12 +34,27 @@ export function isConcurrent(error: unknown): boolean {
   return CONCURRENT.has(error.code ?? '');
 }
 
+/** Of a certificate whose authority is not among those that the connection trusts; Node's own words advise on Node's flags. */
+const UNTRUSTED = new Set([
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
+
+function networkReason(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  if ('code' in error && typeof error.code === 'string' && UNTRUSTED.has(error.code))
+    return "the target's certificate is of no authority that the connection trusts: name its authority in spec.target.tls.caFrom";
+  return error.message.slice(0, MAX_TEXT);
+}
+
 /** The server's own words about what we sent it hold no password: it gets a verifier only, and repeats no statement. */
 export function failure(error: unknown, doing: string): ProvisionError {
   if (error instanceof ProvisionError) return error;
   if (!(error instanceof DatabaseError)) {
-    const reason = error instanceof Error ? error.message.slice(0, MAX_TEXT) : 'unknown';
-    return new ProvisionError('unreachable', `${doing}: ${reason}`, error);
+    return new ProvisionError('unreachable', `${doing}: ${networkReason(error)}`, error);
   }
   const state = error.code ?? '';
   const fault = FAULTS.get(state) ?? FAULTS.get(state.slice(0, 2)) ?? 'failed';
