@@ -17,8 +17,8 @@ async function firstLine(command: string, ...args: string[]): Promise<string> {
   }
 }
 
-/** One line: processor, memory, kernel, versions, and the commit that was measured. */
-export async function describeMachine(tools: Tools): Promise<string> {
+/** One line: processor, memory, kernel, versions (of the tools where they were used), and the commit that was measured. */
+export async function describeMachine(tools?: Tools): Promise<string> {
   const processors = cpus();
   const postgres = await firstLine(join(embeddedBinaries(), 'postgres'), '--version');
   const commit = await firstLine('git', 'describe', '--always', '--dirty');
@@ -28,8 +28,7 @@ export async function describeMachine(tools: Tools): Promise<string> {
     `Linux ${release()}`,
     `Node ${process.versions.node}`,
     postgres,
-    tools.pgbouncerVersion,
-    tools.pgbenchVersion,
+    ...(tools ? [tools.pgbouncerVersion, tools.pgbenchVersion] : []),
     `Sidewarden ${commit}`,
   ].join(', ');
 }
