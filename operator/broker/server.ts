@@ -52,7 +52,8 @@ const ROUTES: Readonly<Record<string, Route>> = {
 const HEADERS_DEADLINE = 10_000;
 /** A whole request: a file takes long; messages have their own, shorter deadline. */
 const REQUEST_DEADLINE = 10 * 60_000;
-const IDLE_DEADLINE = 65_000;
+/** Each connection costs 75 KB: those that wait for a next request are not many of them. */
+const IDLE_DEADLINE = 5_000;
 const CLOSE_DEADLINE = 8_000;
 const MAX_HEADERS = 24 * 1024;
 const MAX_CONNECTIONS = 8192;
