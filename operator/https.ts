@@ -1,7 +1,7 @@
 /** An HTTPS server of the operator's: its certificate can be replaced while it serves, and it ends without cutting what is under way. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Certificates } from './admission/certificate-source.ts';
 
 export interface HttpsOptions {
@@ -14,6 +14,8 @@ export interface HttpsOptions {
   /** Time-outs and caps of node's own. */
   readonly limits: Omit<ServerOptions, 'key' | 'cert' | 'minVersion'>;
   readonly maxConnections?: number;
+  /** Of one address: who opens many leaves room for others. */
+  readonly maxConnectionsEach?: number;
   /** Milliseconds that requests under way have at the end. */
   readonly patience: number;
   readonly serve: (request: IncomingMessage, response: ServerResponse) => void;
@@ -34,6 +36,7 @@ export async function startHttps(options: HttpsOptions): Promise<HttpsServer> {
   };
   const server = createServer({ ...limits, ALPNCallback: chooseProtocol, ...secure() });
   if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
+  if (options.maxConnectionsEach !== undefined) limitEach(server, options.maxConnectionsEach);
   server.on('tlsClientError', () => undefined);
   server.on('request', options.serve);
   const stopWatching = certificates.watch(() => server.setSecureContext(secure()));
@@ -52,6 +55,21 @@ export async function startHttps(options: HttpsOptions): Promise<HttpsServer> {
       return close(server, patience);
     },
   };
+}
+
+function limitEach(server: Server, limit: number): void {
+  const open = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const from = socket.remoteAddress ?? '';
+    const count = (open.get(from) ?? 0) + 1;
+    open.set(from, count);
+    socket.once('close', () => {
+      const left = (open.get(from) ?? 0) - 1;
+      if (left > 0) open.set(from, left);
+      else open.delete(from);
+    });
+    if (count > limit) socket.destroy();
+  });
 }
 
 /**

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { request, Agent } from 'node:https';
 import { connect } from 'node:tls';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, test } from 'node:test';
 import { pino } from 'pino';
 import type { Certificates, ServingCertificate } from './certificate-source.ts';
@@ -169,4 +171,35 @@ test('a changed certificate is shown to new connections; those that are open go 
   assert.equal((await post('/allow', body, agent)).status, 200);
   assert.equal((await post('/allow', body)).status, 200);
   agent.destroy();
+});
+
+test('much at once of one address is refused, while others are served', { timeout: 60_000 }, async () => {
+  const half = Buffer.alloc(7 * 1024 * 1024, ' ');
+  const begun = await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      const socket = connect({ host: '127.0.0.1', port: server.port, ca: current.bundle, servername: HOST });
+      const answers: string[] = [];
+      socket.on('data', (text: Buffer) => answers.push(text.toString('latin1'))).on('error', () => undefined);
+      await once(socket, 'secureConnect');
+      socket.write(`POST /allow HTTP/1.1\r\nhost: ${HOST}\r\ncontent-length: ${half.length + 1}\r\n\r\n`);
+      socket.write(half);
+      return { socket, answers };
+    }),
+  );
+  const refused = () => begun.filter(({ answers }) => answers.join('').includes(' 503 ')).length;
+  while (refused() < 5) await sleep(20);
+  // Of another address.
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const sent = request(
+    {
+      ...{ host: '127.0.0.1', localAddress: '127.0.0.2', port: server.port, path: '/allow', method: 'POST' },
+      ...{ ca: current.bundle, servername: HOST, agent: false },
+    },
+    (answer) => resolve(answer.resume().statusCode ?? 0),
+  );
+  sent.on('error', reject).end(JSON.stringify(review()));
+  assert.equal(await promise, 200);
+  for (const { socket } of begun) socket.destroy();
+  // What they had is free again.
+  while ((await post('/allow', JSON.stringify(review()))).status !== 200) await sleep(20);
 });

@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { startHttps, type HttpsServer } from '../https.ts';
 import type { Certificates } from './certificate-source.ts';
+import { Intake } from './intake.ts';
 import { answerReview, parseReview, type AdmissionAnswer, type AdmissionRequest } from './review.ts';
 
 /** What answers at one path. A rejection is a refusal. */
@@ -26,6 +27,9 @@ export interface AdmissionOptions {
 
 /** The API server takes at most 3 MiB of an object; a review holds two and what stands around them. */
 const MAX_BODY = 8 * 1024 * 1024;
+/** Bytes of bodies in memory: a tenth of what the API server may send at once would do, and the operator's limit is 512 MiB. */
+const INTAKE = { whole: 96 * 1024 * 1024, each: 48 * 1024 * 1024 };
+const MAX_CONNECTIONS = { whole: 4096, each: 1024 };
 /** Milliseconds. Below the webhooks' own 10 s, so that the reason reaches the user. */
 const HANDLER_DEADLINE = 8_000;
 const REQUEST_DEADLINE = 10_000;
@@ -34,9 +38,12 @@ const IDLE_DEADLINE = 150_000;
 
 /** Rejects when it cannot listen. */
 export function startAdmission(options: AdmissionOptions): Promise<HttpsServer> {
+  const intake = new Intake(INTAKE);
   return startHttps({
     ...options,
     minVersion: 'TLSv1.2',
+    maxConnections: MAX_CONNECTIONS.whole,
+    maxConnectionsEach: MAX_CONNECTIONS.each,
     limits: {
       handshakeTimeout: REQUEST_DEADLINE,
       headersTimeout: REQUEST_DEADLINE,
@@ -45,12 +52,13 @@ export function startAdmission(options: AdmissionOptions): Promise<HttpsServer> 
       maxHeaderSize: 16 * 1024,
     },
     patience: REQUEST_DEADLINE,
-    serve: (request, response) => void serve(options, request, response),
+    serve: (request, response) => void serve(options, intake, request, response),
   });
 }
 
 async function serve(
   options: AdmissionOptions,
+  intake: Intake,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -59,7 +67,8 @@ async function serve(
   const handler = Object.hasOwn(options.handlers, path) ? options.handlers[path] : undefined;
   if (handler === undefined) return end(response, 404, 'no such path');
   if (request.method !== 'POST') return end(response, 405, 'only POST');
-  const body = await read(request);
+  const body = await read(request, intake);
+  if (body.kind === 'too-much') return end(response, 503, 'too much at once');
   if (body.kind === 'too-long') return end(response, 413, 'too long');
   if (body.kind === 'broken') return void response.destroy();
   const review = parseReview(parsed(body.text));
@@ -97,23 +106,29 @@ async function answered(
 type Body =
   | { readonly kind: 'read'; readonly text: string }
   | { readonly kind: 'too-long' }
+  /** Beside what else is being read. */
+  | { readonly kind: 'too-much' }
   | { readonly kind: 'broken' };
 
-async function read(request: IncomingMessage): Promise<Body> {
+async function read(request: IncomingMessage, intake: Intake): Promise<Body> {
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY) return { kind: 'too-long' };
+  const from = request.socket.remoteAddress ?? '';
   const chunks: Buffer[] = [];
   let length = 0;
   try {
     // An IncomingMessage without an encoding yields Buffers, says Node's documentation.
     for await (const chunk of request as AsyncIterable<Buffer>) {
+      if (length + chunk.length > MAX_BODY) return { kind: 'too-long' };
+      if (!intake.take(from, chunk.length)) return { kind: 'too-much' };
       length += chunk.length;
-      if (length > MAX_BODY) return { kind: 'too-long' };
       chunks.push(chunk);
     }
+    return { kind: 'read', text: Buffer.concat(chunks).toString('utf8') };
   } catch {
     return { kind: 'broken' };
+  } finally {
+    intake.give(from, length);
   }
-  return { kind: 'read', text: Buffer.concat(chunks).toString('utf8') };
 }
 
 /** Undefined when it is no JSON. */
