@@ -37,8 +37,11 @@ interface Busy {
   readonly rows: AgentJob;
 }
 
-/** One run that waits for a person to let it delete a row, and one in the middle of an answer of a million rows that is read slowly. */
-async function busy(fault: string, row: number): Promise<Busy> {
+/**
+ * One run that waits for a person to let it delete a row, and one in the middle of an answer of a million rows, which nobody reads on
+ * for `slowness` seconds.
+ */
+async function busy(fault: string, row: number, slowness = 9): Promise<Busy> {
   const name = `fault-${fault}`;
   const [hold, rows] = await Promise.all([
     agentJob(scene, {
@@ -47,7 +50,7 @@ async function busy(fault: string, row: number): Promise<Busy> {
     }),
     agentJob(scene, {
       name: `${fault}-rows`,
-      script: `${AGAIN}; psql -c "COPY (SELECT i, '${name}-rows' FROM generate_series(1, ${ROWS}) i) TO STDOUT" | { read first; echo begun; sleep 9; echo "rows $(wc -l)"; }; again "SELECT '${name}-after-rows'"`,
+      script: `${AGAIN}; psql -c "COPY (SELECT i, '${name}-rows' FROM generate_series(1, ${ROWS}) i) TO STDOUT" | { read first; echo begun; sleep ${slowness}; echo "rows $(wc -l)"; }; again "SELECT '${name}-after-rows'"`,
     }),
   ]);
   const approval = await approvalOf(hold);
@@ -130,7 +133,7 @@ async function podOf(app: string): Promise<string> {
 }
 
 test('the sidecar', { skip }, async () => {
-  const runs = await busy('sidecar', 1);
+  const runs = await busy('sidecar', 1, 15);
   for (const job of [runs.hold, runs.rows])
     await scene.own.containers.kill({ namespace: AGENTS, pod: await job.pod(), container: 'sidewarden' });
   await startsAgain(runs, 'ClientDisconnected');
@@ -166,32 +169,36 @@ for (const [which, index] of [
     await ended(runs.hold, runs.rows, early, ...late);
   });
 
-test('the API server', { skip }, async () => {
-  const runs = await busy('api', 20);
-  const ends = await agentJob(scene, {
-    name: 'api-ends',
-    script: `${AGAIN}; again "SELECT 'fault-api-ends'"; echo begun; sleep 3; again "SELECT 'fault-api-away'"`,
+for (const [what, fault, component, row] of [
+  ['the API server', 'api', 'kube-apiserver', 20],
+  ["the API server's store", 'etcd', 'etcd', 21],
+] as const)
+  test(what, { skip }, async () => {
+    const runs = await busy(fault, row);
+    const ends = await agentJob(scene, {
+      name: `${fault}-ends`,
+      script: `${AGAIN}; again "SELECT 'fault-${fault}-ends'"; echo begun; sleep 3; again "SELECT 'fault-${fault}-away'"`,
+    });
+    await logged(ends, /begun/);
+    await scene.own.kill(component);
+    try {
+      await within(RECOVERY, 'what is allowed goes on', async () =>
+        (await scene.reached()).has(`fault-${fault}-away`) ? true : undefined,
+      );
+      assert.ok(await isThere(runs.row));
+      // Its agent ends while nobody can be told.
+      await sleep(3_000);
+    } finally {
+      await scene.own.start(component);
+    }
+    await within(RECOVERY, 'the run that ended meanwhile has no role', async () => {
+      const roles = await scene.roles();
+      return roles.length <= 2 ? true : undefined;
+    });
+    await goesOn(runs);
+    await ends.complete();
+    await ended(runs.hold, runs.rows, ends);
   });
-  await logged(ends, /begun/);
-  await scene.own.kill('kube-apiserver');
-  try {
-    await within(RECOVERY, 'what is allowed goes on', async () =>
-      (await scene.reached()).has('fault-api-away') ? true : undefined,
-    );
-    assert.ok(await isThere(runs.row));
-    // Its agent ends while nobody can be told.
-    await sleep(3_000);
-  } finally {
-    await scene.own.start('kube-apiserver');
-  }
-  await within(RECOVERY, 'the run that ended meanwhile has no role', async () => {
-    const roles = await scene.roles();
-    return roles.length <= 2 ? true : undefined;
-  });
-  await goesOn(runs);
-  await ends.complete();
-  await ended(runs.hold, runs.rows, ends);
-});
 
 test('the object store', { skip }, async () => {
   const runs = await busy('store', 30);
@@ -227,7 +234,7 @@ test('the object store', { skip }, async () => {
 });
 
 test('the database', { skip }, async () => {
-  const runs = await busy('database', 40);
+  const runs = await busy('database', 40, 25);
   const late = await agentJob(scene, {
     name: 'database-late',
     script: `${AGAIN}; again "SELECT 'fault-database-late'"`,
@@ -354,6 +361,25 @@ async function orphan(job: AgentJob): Promise<void> {
   );
 }
 
+test('everything at once', { skip }, async () => {
+  const runs = await busy('all', 60, 20);
+  const { containers } = scene.own;
+  const killed = [
+    ...(await Promise.all([runs.hold, runs.rows].map((job) => job.pod()))).map((pod) => ({
+      namespace: AGENTS,
+      pod,
+      container: 'sidewarden',
+    })),
+    ...(await scene.replicas()).map((pod) => ({ namespace: OPERATOR, pod, container: 'operator' })),
+    { namespace: 'databases', pod: await podOf('orders'), container: 'postgres' },
+    { namespace: 'databases', pod: await podOf('store'), container: 'store' },
+  ];
+  await Promise.all([scene.own.kill('kube-apiserver'), ...killed.map((each) => containers.kill(each))]);
+  await scene.own.start('kube-apiserver');
+  await startsAgain(runs, 'ClientDisconnected');
+  await ended(runs.hold, runs.rows);
+});
+
 /** Of runs that ended while no replica was there, for longer than their pods waited for it. */
 function isCut(marker: string): boolean {
   return /^fault-both-(cut|gone)/.test(marker);
@@ -392,7 +418,7 @@ test('after all of it each statement that reached the database is in a recording
     assert.ok(markers.every(isCut), `unfinished: ${markers.join()}`);
   }
   t.diagnostic(`${recordings.length} recordings, ${interrupted} of them were interrupted`);
-  assert.equal(interrupted, 2, 'those of the killed sidecars');
+  assert.equal(interrupted, 4, 'those of the killed sidecars');
   const reached = await scene.reached();
   t.diagnostic(
     `${reached.size} statements reached the database, ${forwarded.size} are recorded as let through`,
@@ -400,7 +426,7 @@ test('after all of it each statement that reached the database is in a recording
   assert.ok(reached.size > 20);
   const unrecorded = [...reached].filter((marker) => !forwarded.has(marker) && !isCut(marker));
   assert.deepEqual(unrecorded, []);
-  for (const fault of ['sidecar-hold', 'both-brief', 'database-hold'])
+  for (const fault of ['sidecar-hold', 'both-brief', 'database-hold', 'all-hold'])
     assert.ok(!reached.has(`fault-${fault}`), `${fault} was never approved`);
 });
 
