@@ -2,6 +2,9 @@
  * The operator's proof that a decision passed its admission. Without it, what is written while the webhooks are away (deleted, or
  * exempted by whoever may change them) would be believed. HMAC-SHA256 with a key in a Secret of the operator's own namespace, over
  * everything that was decided: the object, the whole request, the words, the person, the time.
+ *
+ * Webhooks do not know who calls them: whoever reaches the admission port can have a stamp made in any name. Through admission it is
+ * worth nothing, since the stamp webhook writes its own; past admission only those can write who may also change the webhooks.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Approval, ApprovalDecision, GivenApproval } from '../../crds/approval.ts';

@@ -187,8 +187,8 @@ export class Broker {
 
   async seal(caller: Caller, request: IncomingMessage): Promise<object> {
     const { connection, recording, payload } = await readMessage(request, parseSealRequest);
-    const { owner } = await this.#owned(caller, connection);
-    return this.#parts.recordings.seal(owner, recording, payload);
+    const { owner, run } = await this.#owned(caller, connection);
+    return this.#parts.recordings.seal(owner, recording, payload, run.identity);
   }
 
   async upload(caller: Caller, request: IncomingMessage): Promise<object> {

@@ -15,7 +15,7 @@ import { parseJson } from '../../sidecar/record/sealed.ts';
 import { isSessionId } from '../../sidecar/record/session-id.ts';
 import { byKind } from '../../sidecar/record/shape.ts';
 import { RecordingsError } from './recordings-error.ts';
-import type { RecordingOwner } from './recordings.ts';
+import type { RecordedRun, RecordingOwner } from './recordings.ts';
 
 const readDocument = byKind<Header | Head | Manifest>({
   header: readHeader,
@@ -26,7 +26,12 @@ const readDocument = byKind<Header | Head | Manifest>({
 const HASH = /^[\w-]{43}$/;
 
 /** Throws a `RecordingsError`, code `invalid`. */
-export function checkPayload(owner: RecordingOwner, recording: string, payload: string): void {
+export function checkPayload(
+  owner: RecordingOwner,
+  recording: string,
+  payload: string,
+  run: RecordedRun,
+): void {
   const document = parseDocument(payload);
   if (!isSessionId(recording) || document.session !== recording)
     throw invalid('the document is of another recording');
@@ -35,6 +40,7 @@ export function checkPayload(owner: RecordingOwner, recording: string, payload: 
       const { namespace, name } = document.connection;
       if (namespace !== owner.namespace || name !== owner.connection)
         throw invalid('the header names another connection');
+      if (!isWho(document.who, run)) throw invalid('the header names somebody else');
       return;
     }
     case 'head':
@@ -47,6 +53,11 @@ export function checkPayload(owner: RecordingOwner, recording: string, payload: 
       if (document.segments.some(({ segment }, index) => segment !== index + 1))
         throw invalid('the manifest does not name its segments in order');
   }
+}
+
+/** In a pod nobody speaks but the run itself. */
+function isWho(who: Header['who'], { issuer, subject, username }: RecordedRun): boolean {
+  return who.issuer === issuer && who.subject === subject && who.username === username;
 }
 
 function parseDocument(payload: string): Header | Head | Manifest {

@@ -41,13 +41,15 @@ function keyOf({ recording, file }: UploadRequest): string {
   return `${OWNER.namespace}/${OWNER.connection}/${OWNER.session}/${recording}/${file}`;
 }
 
+const WHO = { issuer: 'i', subject: 's', username: 'u' };
+
 const header = (session: string, more: object = {}) => ({
   format: FORMAT,
   kind: 'header',
   session,
   startedAt: '2026-11-21T12:00:00.000Z',
   durability: 'strict',
-  who: { issuer: 'i', subject: 's', username: 'u' },
+  who: WHO,
   connection: {
     name: OWNER.connection,
     namespace: OWNER.namespace,
@@ -103,7 +105,7 @@ suite('recordings of the operator', { skip: unavailable ?? false }, () => {
     const { recordings, signer, trusted } = await startTestRecordings(t, store, 'none');
     const id = newSessionId();
     const { payload } = seal(header(id), signer);
-    const { keyId, signature } = await recordings.seal(OWNER, id, payload);
+    const { keyId, signature } = await recordings.seal(OWNER, id, payload, WHO);
     assert.equal(checkSeal({ payload, keyId, signature }, trusted), undefined);
     const refused: readonly (readonly [string, string])[] = [
       ['another recording', seal(header(newSessionId()), signer).payload],
@@ -111,6 +113,8 @@ suite('recordings of the operator', { skip: unavailable ?? false }, () => {
         'another connection',
         seal(header(id, { connection: { ...header(id).connection, name: 'x' } }), signer).payload,
       ],
+      ['somebody else', seal(header(id, { who: { ...WHO, username: 'alice' } }), signer).payload],
+      ['another issuer', seal(header(id, { who: { ...WHO, issuer: 'https://x.example' } }), signer).payload],
       ['an unknown field', seal(header(id, { more: 1 }), signer).payload],
       ['a session list', seal({ format: FORMAT, kind: 'session', session: id }, signer).payload],
       ['a field twice', payload.replace('"kind":', '"session":"x","kind":')],
@@ -120,7 +124,7 @@ suite('recordings of the operator', { skip: unavailable ?? false }, () => {
       ['two lines', `${payload}\n`],
     ];
     for (const [what, text] of refused)
-      await assert.rejects(recordings.seal(OWNER, id, text), { code: 'invalid' }, what);
+      await assert.rejects(recordings.seal(OWNER, id, text, WHO), { code: 'invalid' }, what);
   });
 
   test('files that a recording does not have are refused', async (t) => {
@@ -155,7 +159,7 @@ suite('recordings of the operator', { skip: unavailable ?? false }, () => {
     await assert.rejects(one.recordings.keep(OWNER, request, once(Buffer.from('x'))), { code: 'invalid' });
     const id = newSessionId();
     const { payload } = seal(header(id), one.signer);
-    await assert.rejects(one.recordings.seal(OWNER, id, payload), { code: 'invalid' });
+    await assert.rejects(one.recordings.seal(OWNER, id, payload, WHO), { code: 'invalid' });
     // After a restart it is the Session's status that says so.
     await one.reopen();
     await one.recordings.upload(OWNER, request);

@@ -12,7 +12,7 @@ import type { Kube } from '../kube/kube.ts';
 import { readConnection, readSession } from '../kube/read.ts';
 import { writeSessionList } from './completion.ts';
 import { Places } from './places.ts';
-import type { RecordingOwner, Recordings } from './recordings.ts';
+import type { RecordedRun, RecordingOwner, Recordings } from './recordings.ts';
 import { guarded, RecordingsError } from './recordings-error.ts';
 import { checkPayload } from './seal.ts';
 import { Spool, type SpooledFile } from './spool.ts';
@@ -65,11 +65,16 @@ export class StoredRecordings implements Recordings {
     this.places.close();
   }
 
-  async seal(owner: RecordingOwner, recording: string, payload: string): Promise<SealAnswer> {
+  async seal(
+    owner: RecordingOwner,
+    recording: string,
+    payload: string,
+    run: RecordedRun,
+  ): Promise<SealAnswer> {
     // A refusal is a rejection, as with the others.
     await Promise.resolve();
     this.#checkOpen(owner);
-    checkPayload(owner, recording, payload);
+    checkPayload(owner, recording, payload, run);
     return { keyId: this.#signer.keyId, signature: signPayload(payload, this.#signer) };
   }
 

@@ -13,7 +13,8 @@ export interface SessionPath {
 /** The signed list of a session's recordings. */
 export const SESSION_FILE = 'session.json';
 
-const FINISHED = /^(?:header\.json|manifest\.json|[0-9]{6}\.jsonl\.zst|[0-9]{6}\.head\.json)$/;
+/** Segments are counted from 1. */
+const FINISHED = /^(?:header\.json|manifest\.json|(?!000000)[0-9]{6}\.(?:jsonl\.zst|head\.json))$/;
 
 /** Whether it is a finished file of a recording: what goes to the store. */
 export function isFinished(file: string): boolean {
