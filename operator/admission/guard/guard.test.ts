@@ -110,6 +110,10 @@ test('near misses pass', () => {
     ['emptyDir', withVolume({ emptyDir: { medium: 'Memory' } })],
     ['secret', withVolume({ secret: { secretName: 's' } })],
     ['claim', withVolume({ persistentVolumeClaim: { claimName: 's' } })],
+    [
+      'a certificate of another signer',
+      withVolume({ projected: { sources: [{ podCertificate: { signerName: 'acme.example/mesh' } }] } }),
+    ],
     ['projected', withVolume({ projected: { sources: [{ configMap: { name: 'c' } }] } })],
     [
       'aliases of others',
@@ -247,6 +251,15 @@ test('class 36: each way into the sidecar is refused, everywhere, with its reaso
       'alias of the broker',
       specd(injected(), { hostAliases: [{ ip: '10.0.0.1', hostnames: ['sidewarden.sidewarden.svc'] }] }),
       /hostAliases/u,
+    ],
+    [
+      'a certificate for the API server',
+      withVolume({
+        projected: {
+          sources: [{ podCertificate: { signerName: 'kubernetes.io/kube-apiserver-client-pod' } }],
+        },
+      }),
+      /as good as a token/u,
     ],
     ['unknown pod field', specd(injected(), { hostEverything: true }), /spec.hostEverything is not known/u],
     ['unknown container field', agent({ hostDoor: true }), /hostDoor is not known/u],

@@ -18,6 +18,7 @@ export function volumeDangers(volume: Json, mayKeepToken: boolean): readonly str
     ...objects(object(volume['projected'])['sources']).flatMap((source) => [
       ...unknownFields(source, PROJECTED_SOURCES, `volume ${name}: source`),
       ...tokenDangers(source['serviceAccountToken'], name, mayKeepToken),
+      ...certificateDangers(object(source['podCertificate']), name, mayKeepToken),
     ]),
   ];
 }
@@ -31,6 +32,13 @@ function tokenDangers(token: unknown, volume: string, mayKeepToken: boolean): re
   return [
     `volume ${volume} holds a service account token: leave it out, or outside enforced namespaces annotate the pod with ${SERVICE_ACCOUNT_TOKEN_ANNOTATION}: "keep"`,
   ];
+}
+
+/** Kubernetes' own signers make what the API server, or a kubelet, takes for the service account. */
+function certificateDangers(certificate: Json, volume: string, mayKeepToken: boolean): readonly string[] {
+  const signer = string(certificate['signerName']);
+  if (mayKeepToken || !signer.startsWith('kubernetes.io/')) return [];
+  return [`volume ${volume} holds a certificate of ${signer}, which is as good as a token: leave it out`];
 }
 
 /** Of a container that is not ours. */
