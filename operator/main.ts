@@ -1,5 +1,5 @@
 /** The program in the operator's image. */
-import '../sidecar/engine.ts';
+import './engine.ts';
 import pino from 'pino';
 import { dumpNothing } from '../sidecar/core-dump.ts';
 import { podPlaceFrom } from './kube/pod-access.ts';
