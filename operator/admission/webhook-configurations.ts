@@ -5,12 +5,7 @@
  * without us.
  */
 import { BROKER_AUDIENCE } from '../../sidecar/broker/protocol.ts';
-import {
-  CONNECTIONS_ANNOTATION,
-  ENFORCE_LABEL,
-  INJECTED_LABEL,
-  REDIRECT_ANNOTATION,
-} from '../kube/names.ts';
+import { CONNECTIONS_ANNOTATION, ENFORCE_LABEL, INJECTED_LABEL, REDIRECT_ANNOTATION } from '../kube/names.ts';
 import { SERVICE_ACCOUNT_TOKEN_ANNOTATION } from './inject/annotations.ts';
 import { OUR_CONTAINERS } from './inject/sidecar.ts';
 
