@@ -6,6 +6,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe as suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { usualManifests, type ManifestOptions } from '../manifests.ts';
 import { freePort, startPostgres, type TestPostgres } from '../postgres.ts';
 import { startSidewarden, type ServeOptions, type Sidewarden } from '../serve.ts';
@@ -227,6 +228,25 @@ suite('the database', () => {
   });
 });
 
+suite('what statements name', () => {
+  test('held by somebody when the catalog is read: the statement waits a little, as it would at the server', async () => {
+    const { host, port, user, password } = postgres;
+    const owner = new pg.Client({ host, port, user, password, database: 'postgres' });
+    await owner.connect();
+    await owner.query('create table held (id int); create view of_held as select id from held');
+    await using({}, async (_served, client) => {
+      await owner.query('begin; alter view of_held rename to other');
+      const answer = client.query('SELECT id FROM of_held');
+      // Longer than one attempt.
+      await sleep(1_500);
+      await owner.query('rollback');
+      assert.equal(describe(await answer), 'T C(SELECT 0) Z(I)');
+    });
+    await owner.query('drop table held cascade');
+    await owner.end();
+  });
+});
+
 suite('killed', () => {
   for (const durability of ['strict', 'batched'] as const) {
     test(`${durability}: what was acknowledged is there, and verifies after the next start`, async () => {
@@ -407,7 +427,6 @@ suite('secrets', () => {
       state,
       args: ['--log-level', 'debug'],
     });
-    const { default: pg } = await import('pg');
     const connect = (password: string) =>
       new pg.Client({ host: '127.0.0.1', port, user: 'agent', database: 'postgres', password });
     const wrong = connect('wrong-token-0123456789');

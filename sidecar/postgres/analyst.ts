@@ -4,8 +4,9 @@
  */
 import type { MaskRules } from '../mask/mask.ts';
 import { Catalog } from './catalog/cache.ts';
-import type { CatalogQuery, CatalogView } from './catalog/relation.ts';
+import type { CatalogNeed, CatalogQuery, CatalogView } from './catalog/relation.ts';
 import { type AnalysisContext, type Names, type Prepared, statementOf } from './names.ts';
+import { ServerRefusal } from './server.ts';
 import { PINNED } from './settings.ts';
 import { analyze } from './sql/analyze.ts';
 import { instantiate, templateOf } from './sql/template.ts';
@@ -65,6 +66,8 @@ const NO_CONTEXT: AnalysisContext = { catalog: {}, version: -1, masks: {}, path:
 const MAX_CACHED_TEXT = 16_384;
 /** Views over views over partitions: each round loads what the one before turned out to need. */
 const MAX_ROUNDS = 40;
+/** Each may wait for a lock for as long as the side connection does. */
+const LOAD_ATTEMPTS = 4;
 
 export class AnalysisError extends Error {
   readonly code: 'analysis' | 'transaction-failed';
@@ -256,12 +259,24 @@ export class Analyst {
   ): Promise<Analysed> {
     let needs = first.needs;
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      await this.#catalog().load(needs, this.#query());
+      await this.#load(needs);
       const analysis = this.#once(text, masks);
       if (analysis.kind !== 'needs') return this.#keep(text, masks, analysis);
       needs = analysis.needs;
     }
     throw new AnalysisError('the statement needs more of the catalog than is looked up for one');
+  }
+
+  /** Again when what is read is just being dropped or held by somebody; on the session's own connection the transaction is lost then. */
+  async #load(needs: readonly CatalogNeed[]): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#catalog().load(needs, this.#query());
+        return;
+      } catch (error) {
+        if (this.#private !== undefined || attempt === LOAD_ATTEMPTS || !isPassing(error)) throw error;
+      }
+    }
   }
 
   #once(text: string, masks: MaskRules): Analysis {
@@ -299,6 +314,11 @@ export class Analyst {
       this.#ask(sql) ??
       Promise.reject(new AnalysisError('the transaction has failed already', 'transaction-failed'));
   }
+}
+
+/** lock_not_available, deadlock_detected; internal_error is what a relation gives that was dropped since the query's snapshot. */
+function isPassing(error: unknown): boolean {
+  return error instanceof ServerRefusal && ['55P03', '40P01', 'XX000'].includes(error.fields.get('C') ?? '');
 }
 
 /** Settings by which names are resolved, or the role that they are resolved for. */

@@ -15,6 +15,11 @@ const MAX_RELATIONS = 60_000;
 /** Of relations that share a name, in schemas no view looks at: so many are read without being asked for. */
 const MAX_NAMESAKES = 8;
 const MAX_VIEWS = 64;
+/**
+ * Schemas with the masked views of runs, named like their roles. They come and go with their runs, and reading a view's definition waits
+ * for whoever drops it: those of other runs are read by none that does not name them.
+ */
+const SCHEMA_OF_A_RUN = /^sw_[a-z0-9_]*_[0-9a-f]{20}$/;
 
 interface NameSets {
   readonly relations: Set<string>;
@@ -199,8 +204,9 @@ export class Catalog {
       if (need.kind !== 'relation') continue;
       const name = truncateName(need.name);
       const namesakes = answers.relations.get(name) ?? this.#contents.relations.get(name) ?? [];
-      const few = namesakes.length <= MAX_NAMESAKES;
-      for (const { oid, schema } of namesakes) if (few || asked.has(schema)) oids.add(oid);
+      const others = namesakes.filter(({ schema }) => !asked.has(schema) && !SCHEMA_OF_A_RUN.test(schema));
+      for (const { oid, schema } of namesakes) if (asked.has(schema)) oids.add(oid);
+      if (others.length <= MAX_NAMESAKES) for (const { oid } of others) oids.add(oid);
     }
     for (const oid of oids) if (this.#contents.details.has(oid)) oids.delete(oid);
     return oids;
