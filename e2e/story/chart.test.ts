@@ -213,7 +213,7 @@ test('upgrade and roll back: open sessions go on, and every pod is admitted', { 
       'sidewarden',
       CHART,
       ...inOperator,
-      '--reuse-values',
+      '--reset-then-reuse-values',
       ...sets('logLevel=debug', 'podLabels.changed=yes'),
       ...waiting,
     );
