@@ -272,7 +272,7 @@ class SessionReconciler {
         await this.#say(
           object,
           [{ type: 'RecordingComplete', status: 'True', reason: 'ManifestSigned', message }],
-          { recording: { ...session.status?.recording, location, manifestDigest: digest } },
+          { recording: { ...session.status.recording, location, manifestDigest: digest } },
         );
         return true;
       }
