@@ -158,7 +158,10 @@ function brokerOver(recordings: () => StoredRecordings): RecordingBroker {
     seal: (request) =>
       answered(async () => {
         const { recording, payload } = over(parseSealRequest, request);
-        return over(parseSealAnswer, await recordings().seal(OWNER, recording, payload, recordingHeader().identity));
+        return over(
+          parseSealAnswer,
+          await recordings().seal(OWNER, recording, payload, recordingHeader().identity),
+        );
       }),
     upload: (request) =>
       answered(async () =>
