@@ -361,6 +361,19 @@ wc -l < /tmp/rows; grep -c 42424242 /tmp/rows; grep -c '|\\*\\*\\*\\*00' /tmp/ro
   },
 );
 
+test('runs that begin and end together do not disturb each other', { skip }, async () => {
+  const crowd = { name: 'crowd', script: `psql -Atc "select 'crowd', count(*) from customers"` };
+  await apply(stage, [
+    {
+      apiVersion: 'batch/v1',
+      kind: 'Job',
+      metadata: { name: 'crowd', namespace: AGENTS },
+      spec: { backoffLimit: 0, parallelism: 8, completions: 8, template: podTemplate(crowd) },
+    },
+  ]);
+  await stage.kubectl(`wait --for condition=Complete job/crowd --namespace ${AGENTS} --timeout 90s`);
+});
+
 test('a schedule has made its run', { skip }, async () => {
   const said = await until(
     'the CronJob has run',
