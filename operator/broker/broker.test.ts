@@ -111,6 +111,7 @@ suite('the broker', { skip: unavailable ?? false }, () => {
         connection('roles', 15_434, { role: { provision: true } }),
         connection('closed', 15_435, { allowedNamespaces: { matchLabels: { agents: 'never' } } }),
         connection('same-port', 15_432),
+        connection('unstored', 15_436, { recording: { configMapRef: { name: 'nowhere' } } }),
         policy('reads', ['orders', 'billing'], 'sql.effects == ["read"]'),
       ]),
     );
@@ -185,7 +186,7 @@ suite('the broker', { skip: unavailable ?? false }, () => {
     test('its own connections with their policies, and no credential', async () => {
       const { token } = await run(
         'plenty',
-        `${ORDERS}, access/billing,access/closed, access/none, access/same-port`,
+        `${ORDERS}, access/billing,access/closed, access/none, access/same-port, access/unstored`,
       );
       const stream = await listen(token);
       const event = await stream.next('configuration');
@@ -208,6 +209,11 @@ suite('the broker', { skip: unavailable ?? false }, () => {
       assert.deepEqual(unusable['access/same-port'], {
         connection: 'access/same-port',
         message: 'access/orders listens on port 15432 too',
+      });
+      assert.deepEqual(unusable['access/unstored'], {
+        connection: 'access/unstored',
+        message: 'its recordings have no place: there is no ConfigMap access/nowhere',
+        port: 15_436,
       });
       const revoked = [await stream.next('revoked'), await stream.next('revoked')];
       assert.deepEqual(revoked.map((each) => each.connection).sort(), ['access/closed', 'access/none']);

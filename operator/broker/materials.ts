@@ -7,6 +7,8 @@ import { createHash } from 'node:crypto';
 import type { ProtectedConnection } from '../../crds/connection.ts';
 import { CONFIG_MAPS, SECRETS, type Kube, type KubeObject } from '../kube/kube.ts';
 import { forbiddenIn, isForbidden } from '../kube/reading.ts';
+import { readPlace } from '../recordings/places.ts';
+import { RecordingsError } from '../recordings/recordings-error.ts';
 import { field } from './field.ts';
 import { manifestOf, type Manifest } from './manifest.ts';
 import { referencesOf, type Reference } from './references.ts';
@@ -141,7 +143,26 @@ async function readMaterial(kube: Pick<Kube, 'get'>, connection: ProtectedConnec
     if (typeof picked === 'string') return { kind: 'incomplete', message: picked };
     manifests.push(picked);
   }
+  const nowhere = await recordsNowhere(kube, connection);
+  if (nowhere !== undefined) return { kind: 'incomplete', message: nowhere };
   return { kind: 'complete', manifests, credentials: versionOf(secret) };
+}
+
+/** Why what a run does could not be stored, whatever the store itself says later. Rejects when that cannot be known. */
+async function recordsNowhere(
+  kube: Pick<Kube, 'get'>,
+  { metadata, spec }: ProtectedConnection,
+): Promise<string | undefined> {
+  const { configMapRef } = spec.recording;
+  if (configMapRef === undefined) return undefined;
+  try {
+    await readPlace(kube, metadata.namespace ?? '', configMapRef.name);
+    return undefined;
+  } catch (error) {
+    if (error instanceof RecordingsError && error.code === 'misconfigured')
+      return `its recordings have no place: ${error.message}`;
+    throw error;
+  }
 }
 
 /** The object with the keys that are named and no other; a message when it lacks one. */

@@ -64,7 +64,7 @@ export class Places {
 }
 
 /** Rejects with a `RecordingsError`: `misconfigured` with all that is wrong, or `unavailable`. */
-async function readPlace(
+export async function readPlace(
   kube: Objects,
   namespace: string,
   configMap: string,
