@@ -36,8 +36,11 @@ async function run(settings: Settings): Promise<void> {
   }
   const signal = await ended;
   log.info({ signal }, 'stopping');
-  // Whatever hangs, the kubelet's patience ends too.
-  setTimeout(() => process.exit(1), settings.grace + 2_000).unref();
+  // The kubelet's patience ends too, whoever does not answer. What was not handed over by then the Session tells, as for a kill.
+  setTimeout(() => {
+    log.error('the time to end is up: something did not end');
+    process.exit(0);
+  }, settings.grace + 500).unref();
   await sidecar.stop(settings.grace);
   await health.close();
   log.info('stopped');

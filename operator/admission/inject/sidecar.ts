@@ -34,7 +34,7 @@ const CONFINED = {
 /** Of the volume's limit: the sidecar stops taking more at once at 1.25 times what it is told, and the kubelet evicts at the limit. */
 const SPOOL_SHARE = 0.75;
 /** Seconds of the pod's grace that the agent's own containers have before the sidecar is told to end, and it to be gone. */
-const GRACE_KEPT = 5;
+const GRACE_KEPT = 3;
 
 /** A native sidecar: an init container that goes on. `grace` is the pod's own, in seconds. */
 export function sidecarContainer(
