@@ -322,7 +322,10 @@ describe('a server that lies at sign-in', () => {
         const next = steps[step];
         if (next) socket.write(next(said));
       };
-      await assert.rejects(Frontend.connect(portOf('liar')), /^Error: (?:08004|08006|08P01|28\w{3}|57P01|XX000) /);
+      await assert.rejects(
+        Frontend.connect(portOf('liar')),
+        /^Error: (?:08004|08006|08P01|28\w{3}|57P01|XX000) /,
+      );
       assert.ok(!Buffer.concat(heard).includes(server.password), 'the password was told');
       lie = (socket) => socket.destroy();
       await stillServes();
