@@ -1,6 +1,7 @@
 /** What the operator counts, for Prometheus. Gauges of what there is are read from the stores when asked for. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { AdmissionAnswer } from './admission/review.ts';
+import { text } from './kube/field.ts';
 import type { KubeObject, Store } from './kube/kube.ts';
 import type { Turn } from './kube/queue.ts';
 import type { RunningController } from './reconcile/controller.ts';
@@ -91,10 +92,10 @@ export class OperatorMetrics {
     );
     this.#read('sidewarden_injected_pods', 'Pods with a sidecar.', () => observed.pods.list().length);
     this.#each('sidewarden_sessions', 'Sessions, by connection and phase.', ['connection', 'phase'], () =>
-      byPhase(observed.sessions, (object) => field(object, 'spec', 'connection')),
+      byPhase(observed.sessions, (object) => text(object, ['spec', 'connection']) ?? ''),
     );
     this.#each('sidewarden_approvals', 'Approvals, by connection and phase.', ['connection', 'phase'], () =>
-      byPhase(observed.approvals, (object) => field(object, 'spec', 'request', 'connection')),
+      byPhase(observed.approvals, (object) => text(object, ['spec', 'request', 'connection']) ?? ''),
     );
     this.#each('sidewarden_queue_depth', 'Objects that are due and not begun.', ['controller'], () =>
       observed.controllers().map(({ name, depth }) => ({ labels: { controller: name }, value: depth })),
@@ -145,7 +146,7 @@ interface Sample {
 function byPhase(store: Store, connection: (object: KubeObject) => string): readonly Sample[] {
   const counts = new Map<string, { readonly labels: Sample['labels']; value: number }>();
   for (const object of store.list()) {
-    const phase = field(object, 'status', 'phase').toLowerCase() || 'new';
+    const phase = text(object, ['status', 'phase'])?.toLowerCase() ?? 'new';
     const labels = { connection: `${object.metadata.namespace}/${connection(object)}`, phase };
     const key = `${labels.connection} ${phase}`;
     const known = counts.get(key) ?? { labels, value: 0 };
@@ -153,15 +154,4 @@ function byPhase(store: Store, connection: (object: KubeObject) => string): read
     counts.set(key, known);
   }
   return [...counts.values()];
-}
-
-/** Text at a path of an object that nobody has parsed; empty when there is none. */
-function field(object: unknown, ...path: readonly string[]): string {
-  let value: unknown = object;
-  for (const name of path) {
-    if (typeof value !== 'object' || value === null) return '';
-    // An object's property by name: unknown until looked at.
-    value = (value as Readonly<Record<string, unknown>>)[name];
-  }
-  return typeof value === 'string' ? value : '';
 }

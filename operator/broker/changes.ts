@@ -1,7 +1,7 @@
 /** Which streams a change of the cluster's objects concerns. */
 import type { Cached, KubeObject, Store } from '../kube/kube.ts';
 import { POD_UID_LABEL } from '../kube/names.ts';
-import { text } from './field.ts';
+import { text } from '../kube/field.ts';
 import type { Run } from './run.ts';
 
 type Listener = () => void;

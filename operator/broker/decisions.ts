@@ -2,7 +2,7 @@
 import type { BrokerEvent } from '../../sidecar/broker/protocol.ts';
 import type { KubeObject, Store } from '../kube/kube.ts';
 import { POD_UID_LABEL } from '../kube/names.ts';
-import { text } from './field.ts';
+import { text } from '../kube/field.ts';
 import { decisionEvent, type RunApprovals } from './approvals.ts';
 
 type Listener = (event: BrokerEvent) => void;

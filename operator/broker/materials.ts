@@ -9,7 +9,7 @@ import { CONFIG_MAPS, SECRETS, type Kube, type KubeObject } from '../kube/kube.t
 import { forbiddenIn, isForbidden } from '../kube/reading.ts';
 import { readPlace } from '../recordings/places.ts';
 import { RecordingsError } from '../recordings/recordings-error.ts';
-import { field } from './field.ts';
+import { field } from '../kube/field.ts';
 import { manifestOf, type Manifest } from './manifest.ts';
 import { referencesOf, type Reference } from './references.ts';
 

@@ -2,7 +2,7 @@
 import { SESSIONS, type Key, type Kube, type KubeObject } from '../kube/kube.ts';
 import { POD_UID_LABEL } from '../kube/names.ts';
 import { BrokerFailure } from './broker-failure.ts';
-import { text } from './field.ts';
+import { text } from '../kube/field.ts';
 import type { Run } from './run.ts';
 
 /** Also when the connection is gone, or the session over: what was recorded is still to be sent. Rejects with `forbidden` or `not-found`. */

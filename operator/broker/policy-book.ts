@@ -4,7 +4,7 @@ import { formatPath } from '../../crds/schema/path.ts';
 import { compilePolicies } from '../../sidecar/policy/compile.ts';
 import { describeProblem } from '../../sidecar/policy/problem.ts';
 import type { Key, KubeObject, Store } from '../kube/kube.ts';
-import { items } from './field.ts';
+import { items } from '../kube/field.ts';
 import { manifestOf, type Manifest } from './manifest.ts';
 
 export type Policies =

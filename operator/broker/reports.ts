@@ -4,7 +4,7 @@ import type { SessionReport } from '../../sidecar/broker/protocol.ts';
 import { SESSIONS, type Kube, type KubeObject } from '../kube/kube.ts';
 import { readSession } from '../kube/read.ts';
 import { BrokerFailure } from './broker-failure.ts';
-import { text } from './field.ts';
+import { text } from '../kube/field.ts';
 
 /** Milliseconds. */
 const INTERVAL = 2_000;

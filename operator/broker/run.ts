@@ -6,7 +6,7 @@ import { CONNECTIONS_ANNOTATION, INJECTED_LABEL } from '../kube/names.ts';
 import { runState } from '../reconcile/run.ts';
 import { BrokerFailure } from './broker-failure.ts';
 import type { Caller } from './caller.ts';
-import { text } from './field.ts';
+import { text } from '../kube/field.ts';
 
 export interface Run {
   readonly pod: KubeObject;

@@ -4,7 +4,7 @@ import { SESSIONS, type Kube, type KubeObject } from '../kube/kube.ts';
 import { POD_NAME_ANNOTATION, POD_NAMESPACE_LABEL, POD_UID_LABEL, SESSION_FINALIZER } from '../kube/names.ts';
 import { BrokerFailure } from './broker-failure.ts';
 import { sessionOver } from './changes.ts';
-import { text } from './field.ts';
+import { text } from '../kube/field.ts';
 import type { Run } from './run.ts';
 import { sessionName } from './session-name.ts';
 

@@ -8,7 +8,7 @@
  */
 import { type Key, CONNECTIONS, type Kube, type KubeObject, SESSIONS } from '../kube/kube.ts';
 import { CONNECTION_FINALIZER, SESSION_FINALIZER } from '../kube/names.ts';
-import { text } from '../broker/field.ts';
+import { text } from '../kube/field.ts';
 import { ChangedMeanwhile } from './condition.ts';
 import { type Controller, own } from './controller.ts';
 

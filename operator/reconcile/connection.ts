@@ -28,7 +28,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ConnectionReason, ProtectedConnection } from '../../crds/connection.ts';
 import { formatPath } from '../../crds/schema/path.ts';
 import { checkConnection } from '../admission/objects.ts';
-import { items } from '../broker/field.ts';
+import { items } from '../kube/field.ts';
 import { PolicyBook } from '../broker/policy-book.ts';
 import { CONFIG_MAPS, CONNECTIONS, type Key, type Kube, type KubeObject, type Store } from '../kube/kube.ts';
 import type { Again } from '../kube/queue.ts';

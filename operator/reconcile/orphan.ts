@@ -12,7 +12,7 @@
 import type { Logger } from 'pino';
 import { type Kube, type KubeObject, SESSIONS } from '../kube/kube.ts';
 import { readConnection } from '../kube/read.ts';
-import { text } from '../broker/field.ts';
+import { text } from '../kube/field.ts';
 import { ProvisionError } from '../provision/provision-error.ts';
 import type { Provisioner, RunRole, Target } from '../provision/provisioner.ts';
 import type { Controller } from './controller.ts';

@@ -1,5 +1,5 @@
 /** Whether a run is over, by the API server's word on its pod alone: what a sidecar says of it counts for nothing. Pure. */
-import { field, items, text } from '../broker/field.ts';
+import { field, items, text } from '../kube/field.ts';
 import type { KubeObject } from '../kube/kube.ts';
 import { SIDECAR_NAME } from '../kube/names.ts';
 

@@ -23,7 +23,7 @@ import { type Key, type Kube, type KubeObject, PODS, SESSIONS } from '../kube/ku
 import { POD_NAME_ANNOTATION, POD_NAMESPACE_LABEL, POD_UID_LABEL, SESSION_FINALIZER } from '../kube/names.ts';
 import type { Again } from '../kube/queue.ts';
 import { readConnection, readSession } from '../kube/read.ts';
-import { text } from '../broker/field.ts';
+import { text } from '../kube/field.ts';
 import { ProvisionError } from '../provision/provision-error.ts';
 import type { Provisioner, RunRole } from '../provision/provisioner.ts';
 import type { Recordings } from '../recordings/recordings.ts';
