@@ -14,7 +14,15 @@ import { bundlePath } from '../bundle.ts';
 import { ALONE, ATTACKS, type Attack } from './mask-attacks.ts';
 import { SqlGenerator } from './sql-generator.ts';
 import { PROTECTED } from './twin-schema.ts';
-import { Pair, type Script, type Twins, describeDifference, startTwins, stopTwins } from './twins.ts';
+import {
+  describeDifference,
+  forgetStatistics,
+  Pair,
+  type Script,
+  startTwins,
+  stopTwins,
+  type Twins,
+} from './twins.ts';
 
 const run = promisify(execFile);
 const masks = [{ columns: PROTECTED, with: 'Redact' }];
@@ -73,6 +81,7 @@ describe('non-interference', () => {
   });
 
   test(`at random, seed ${seed}`, async (context) => {
+    await forgetStatistics(twins);
     const generator = new SqlGenerator(seed);
     const until = performance.now() + seconds * 1000;
     let [tried, answered] = [0, 0];

@@ -50,6 +50,20 @@ export async function startTwin(side: Side, connections: readonly Partial<Manife
   }
 }
 
+/**
+ * Both servers plan by the same numbers from now on. The mean width of protected values and the pages that they fill are numbers of
+ * the planner's: by them it chooses the order of rows for which a statement asks for none (docs/what-is-refused.md).
+ */
+export async function forgetStatistics(twins: Twins): Promise<void> {
+  for (const { postgres } of twins) {
+    const client = new pg.Client({ ...postgres, database: 'postgres' });
+    await client.connect();
+    await client.query(`SET allow_system_table_mods = on; DELETE FROM pg_statistic; DELETE FROM pg_statistic_ext_data;
+      UPDATE pg_class SET relpages = 0, reltuples = -1 WHERE relnamespace = 'public'::regnamespace`);
+    await client.end();
+  }
+}
+
 /** Both sides in the same order, so that object and transaction numbers are alike. */
 export async function startTwins(connections: readonly Partial<ManifestOptions>[]): Promise<Twins> {
   const left = await startTwin('left', connections);
