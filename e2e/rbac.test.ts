@@ -62,7 +62,7 @@ interface Rule {
   readonly verbs: readonly string[];
 }
 
-suite("the operator's rights", { skip: unavailable ?? false, timeout: 180_000 }, () => {
+suite("the operator's rights", { skip: unavailable ?? false, timeout: 600_000 }, () => {
   let world: World;
   let postgres: TestPostgres;
   let store: TestObjectStore;

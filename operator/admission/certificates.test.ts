@@ -21,7 +21,7 @@ const NAME = 'sidewarden-certificates';
 
 test(
   'replicas share one Secret, whoever makes it, breaks it or deletes it',
-  { skip, timeout: 120_000 },
+  { skip, timeout: 600_000 },
   async (t) => {
     const plane = await startControlPlane();
     t.after(() => plane.stop());

@@ -542,7 +542,7 @@ test(
 
 test(
   'certificates are replaced, the authority too, while requests go on without one failed',
-  { skip, timeout: 120_000 },
+  { skip, timeout: 600_000 },
   async () => {
     const failures: string[] = [];
     let requests = 0;

@@ -193,7 +193,7 @@ const statusWritings: typeof writings = {
     client.merge(`${approvalPath(name)}/status`, verdict('Approve')),
 };
 
-suite('approvals under attack', { skip: unavailable ?? false, timeout: 180_000 }, () => {
+suite('approvals under attack', { skip: unavailable ?? false, timeout: 600_000 }, () => {
   let world: World;
   let run: Run;
   let stream: TestStream;

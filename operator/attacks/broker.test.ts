@@ -24,7 +24,7 @@ import { BROKER_AUDIENCE, MAX_REQUEST } from '../../sidecar/broker/protocol.ts';
 
 const unavailable = await controlPlaneUnavailable();
 
-suite('a broker under attack', { skip: unavailable ?? false, timeout: 180_000 }, () => {
+suite('a broker under attack', { skip: unavailable ?? false, timeout: 600_000 }, () => {
   let world: World;
   /** The attacker's, on orders-db alone. */
   let run: Run;

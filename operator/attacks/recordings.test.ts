@@ -37,7 +37,7 @@ const unavailable = (await controlPlaneUnavailable()) ?? (await objectStoreUnava
 const textOf = (value: unknown) => (typeof value === 'string' ? value : '');
 const digestOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('base64url');
 
-suite('recordings and ports under attack', { skip: unavailable ?? false, timeout: 180_000 }, () => {
+suite('recordings and ports under attack', { skip: unavailable ?? false, timeout: 600_000 }, () => {
   let world: World;
   let store: TestObjectStore;
   let run: Run;

@@ -30,7 +30,7 @@ const bad: Readonly<Record<string, string>> = {
 /** One of each. */
 const UNSHOWN = '\u001b\u0007\u009b\b\r\n\t\u202e\u2066\u200b\u2028\u{e0041}\ue000\u00ad';
 
-suite('what approvers see', { skip: unavailable ?? false, timeout: 180_000 }, () => {
+suite('what approvers see', { skip: unavailable ?? false, timeout: 600_000 }, () => {
   let world: World;
   let run: Run;
   let kubeconfig: string;

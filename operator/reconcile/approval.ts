@@ -74,8 +74,10 @@ async function reconcile(options: ApprovalControllerOptions, key: Key): Promise<
   const after = settled(before, { now: clock(), session, stamper });
   if (after !== before && (await writeStatus(kube, APPROVALS, object, { ...after.status })))
     tell(kube, object, before, after);
+  if (after.status?.phase !== 'Pending') return undefined;
+  // Its time may have come since it was judged: then it is judged again at once.
   const left = Date.parse(before.spec.request.expiresAt) - clock();
-  return isOver(after.status?.phase) || left <= 0 ? undefined : { after: Math.min(left, MAX_WAIT_MS) };
+  return { after: Math.min(Math.max(left, 1), MAX_WAIT_MS) };
 }
 
 /** The cache may not have a new Session yet: that one is gone is asked live. */

@@ -248,7 +248,7 @@ suite('the life of sessions', { skip: unavailable ?? false }, () => {
     await ended(run);
     const took = performance.now() - before;
     await gone;
-    assert.ok(took < 2_000, `${took} ms`);
+    assert.ok(took < 20_000, `${took} ms`);
     assert.ok(!(await roles()).includes(user));
     assert.equal(await reason(run, 'Ready'), 'False RunEnded');
     assert.equal(await reason(run, 'Revoked'), 'True RoleDropped');

@@ -301,7 +301,7 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
     );
     const before = performance.now();
     await provisioner.revoke(target(), session);
-    assert.ok(performance.now() - before < 2_000);
+    assert.ok(performance.now() - before < 20_000);
     await Promise.all(clients.map(({ ended }) => ended));
     assert.equal(await known(provisioned.username), false);
     await provisioner.revoke(target(), session);
