@@ -96,6 +96,8 @@ export class TestBroker {
   readonly port: number;
   /** Takes requests, and answers none. */
   hanging = false;
+  /** Their paths. */
+  readonly hung: string[] = [];
   /** Sends nothing on streams that are open. */
   silent = false;
   /** The answer to every request. */
@@ -172,7 +174,10 @@ export class TestBroker {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.state.tokens.add(request.headers.authorization ?? '');
-    if (this.hanging) return;
+    if (this.hanging) {
+      this.hung.push(request.url ?? '');
+      return;
+    }
     if (this.failing !== undefined) {
       response.writeHead(this.failing).end('<html>');
       return;

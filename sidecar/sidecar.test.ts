@@ -554,6 +554,19 @@ describe('the end', () => {
     assert.equal(state.reports.at(-1)?.ended, 'yes');
   });
 
+  test('a broker that hangs does not keep it beyond its time', async () => {
+    const one = await started();
+    const client = await connect();
+    broker.hanging = true;
+    await client.query('SELECT 1');
+    await until(() => broker.hung.includes('/v1/sessions/report'), 'a report hangs');
+    const began = performance.now();
+    await one.stop(2_000);
+    sidecar = undefined;
+    const took = performance.now() - began;
+    assert.ok(took < 4_000, `${took} ms`);
+  });
+
   test('what runs for too long is ended at the deadline', async () => {
     const one = await started();
     const client = await connect();

@@ -34,6 +34,7 @@ export class SessionCounts {
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #telling: Promise<void> | undefined;
+  readonly #given = new AbortController();
 
   private constructor(file: string, client: BrokerClient, log: Logger, sessions: Map<string, Counts>) {
     this.#file = file;
@@ -78,8 +79,10 @@ export class SessionCounts {
   /** The last report of every session, sent until it is taken, at most until the deadline by `performance.now()`. */
   async close(deadline: number): Promise<void> {
     clearInterval(this.#timer);
-    // Nothing may come behind the last one.
+    // Nothing may come behind the last one, and a broker that hangs is not to take its time.
+    const patience = setTimeout(() => this.#given.abort(), Math.max(0, deadline - performance.now()) / 2);
     await this.#telling;
+    clearTimeout(patience);
     await this.#write().catch(() => undefined);
     await Promise.all(
       [...this.#sessions].map(async ([connection, counts]) => {
@@ -122,7 +125,8 @@ export class SessionCounts {
     counts.untold = false;
     try {
       const report = reportOf(connection, counts);
-      await this.#client.post('/v1/sessions/report', report, readNothing, { timeout: TIMEOUT });
+      const { signal } = this.#given;
+      await this.#client.post('/v1/sessions/report', report, readNothing, { timeout: TIMEOUT, signal });
     } catch (error) {
       const { code, message } = brokerErrorOf(error);
       // What is final will not be taken later either; the next change tries again.
