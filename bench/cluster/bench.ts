@@ -10,6 +10,7 @@ import type { Figure } from './figure.ts';
 import { injection } from './injection.ts';
 import { outage } from './outage.ts';
 import { type Stage, startStage } from './stage.ts';
+import { startup } from './startup.ts';
 
 export interface ClusterOptions {
   /** A look, no numbers to keep. */
@@ -38,7 +39,9 @@ function crowdOf(quick: boolean): Omit<CrowdOptions, 'replicas'> {
     : { sessions: 1000, approvals: 200, seconds: 60 };
 }
 
-export const clusterMeasures: readonly string[] = Object.keys(measures);
+const STARTUP = 'startup';
+
+export const clusterMeasures: readonly string[] = [...Object.keys(measures), STARTUP];
 
 /** Why there can be none here; undefined when there can. Builds what is not in the cache. */
 export async function clusterBenchUnavailable(): Promise<string | undefined> {
@@ -47,7 +50,7 @@ export async function clusterBenchUnavailable(): Promise<string | undefined> {
 
 export async function benchCluster(options: ClusterOptions, closing: Closing): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
-  const chosen = clusterMeasures.filter((name) => options.chosen.includes(name));
+  const chosen = Object.keys(measures).filter((name) => options.chosen.includes(name));
   const shared = chosen.filter((name) => !name.startsWith('crowd'));
   // A crowd leaves its sessions behind: each comes to an empty cluster.
   const turns = [shared, ...chosen.filter((name) => name.startsWith('crowd')).map((name) => [name])];
@@ -57,6 +60,10 @@ export async function benchCluster(options: ClusterOptions, closing: Closing): P
     const stage = await startStage(closing);
     for (const name of names) figures.push(...(await take(name, stage, closing, options)));
     await closing.close();
+  }
+  if (options.chosen.includes(STARTUP)) {
+    console.error(`${STARTUP}: starting a whole cluster`);
+    figures.push(...told(await startup(closing, { times: options.quick ? 3 : 15 })));
   }
   return figures;
 }
@@ -68,7 +75,10 @@ async function take(
   options: ClusterOptions,
 ): Promise<readonly Figure[]> {
   console.error(name);
-  const taken = (await measures[name]?.(stage, closing, options)) ?? [];
+  return told((await measures[name]?.(stage, closing, options)) ?? []);
+}
+
+function told(taken: readonly Figure[]): readonly Figure[] {
   for (const { measure, value, unit } of taken)
     console.error(`  ${measure}: ${value.toPrecision(4)} ${unit}`);
   return taken;

@@ -10,7 +10,8 @@ import { until } from '../cluster/component.ts';
 import { sharedClusterUnavailable } from '../cluster/shared.ts';
 import { agentPod, apply, outputOf, saying } from './agent-pod.ts';
 import { followPages } from './pages.ts';
-import { ACCESS, AGENTS, OPERATOR, startStage, type Stage } from './stage.ts';
+import { startStage } from './shared-stage.ts';
+import { ACCESS, AGENTS, OPERATOR, type Stage } from './stage.ts';
 import { prepareStore } from './store.ts';
 
 const CHART = 'charts/sidewarden';

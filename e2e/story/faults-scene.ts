@@ -9,7 +9,8 @@ import type { OwnCluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/component.ts';
 import { sharedCluster } from '../cluster/shared.ts';
 import { followPages } from './pages.ts';
-import { ACCESS, AGENTS, OPERATOR, STORE, startStage, type Stage } from './stage.ts';
+import { startStage } from './shared-stage.ts';
+import { ACCESS, AGENTS, OPERATOR, STORE, type Stage } from './stage.ts';
 import { prepareStore } from './store.ts';
 import type { TestContext } from 'node:test';
 

@@ -18,7 +18,11 @@ export const CLUSTER_PAGES = [
 ].map((name) => `docs/kubernetes/${name}.md`);
 
 /** Reports each block that is not run, with its reason. */
-export async function followPages(t: TestContext, stage: Stage, pages: readonly string[]): Promise<void> {
+export async function followPages(
+  t: Pick<TestContext, 'diagnostic'>,
+  stage: Stage,
+  pages: readonly string[],
+): Promise<void> {
   const path = [dirname(await program('kubectl')), dirname(await program('helm'))];
   const guest = await newClusterGuest({ KUBECONFIG: stage.cluster.kubeconfig }, path);
   try {

@@ -5,7 +5,8 @@ import { clusterUnavailable } from '../cluster/availability.ts';
 import type { Outcome } from '../cluster/access.ts';
 import { until } from '../cluster/component.ts';
 import { followPages } from './pages.ts';
-import { ACCESS, AGENTS, OPERATOR, startStage, type Stage } from './stage.ts';
+import { startStage } from './shared-stage.ts';
+import { ACCESS, AGENTS, OPERATOR, type Stage } from './stage.ts';
 
 const skip = (await clusterUnavailable()) ?? false;
 const BROKER = `https://sidewarden.${OPERATOR}.svc:8443`;

@@ -15,7 +15,8 @@ import {
 } from './agent-pod.ts';
 import { LEAVING, LIMITED, READER_PASSWORD, RESTRICTED, prepareCast } from './cast.ts';
 import { followPages } from './pages.ts';
-import { ACCESS, AGENTS, startStage, type Stage } from './stage.ts';
+import { startStage } from './shared-stage.ts';
+import { ACCESS, AGENTS, type Stage } from './stage.ts';
 import { prepareStore } from './store.ts';
 
 const skip = (await sharedClusterUnavailable()) ?? false;

@@ -7,7 +7,7 @@ import { root } from '../bundle.ts';
 import { program } from '../cluster/binaries.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { agentImage, operatorImage, sidecarImage, storeImage, storeImageName } from '../cluster/images.ts';
-import { sharedCluster } from '../cluster/shared.ts';
+import type { Image } from '../cluster/image.ts';
 import { databaseImage } from './images.ts';
 
 const run = promisify(execFile);
@@ -27,19 +27,19 @@ export interface Stage {
   storeUrl(): Promise<string>;
 }
 
-/**
- * The cluster alone; the pages and stories install the rest. It ends with the tests of the process. One that E2E_KUBECONFIG names must
- * let this machine reach its pods, and needs E2E_LOAD_IMAGE to get the images.
- */
-export async function startStage(): Promise<Stage> {
-  const images = await Promise.all([
+/** What the stories' pods run. */
+export function storyImages(): Promise<readonly Image[]> {
+  return Promise.all([
     operatorImage('0.1.0'),
     sidecarImage('0.1.0'),
     agentImage(),
     databaseImage(),
     storeImage(),
   ]);
-  const { cluster } = await sharedCluster(images);
+}
+
+/** The cluster alone; the pages and stories install the rest. */
+export async function stageOn(cluster: Cluster): Promise<Stage> {
   const helmProgram = await program('helm');
   const address = async (namespace: string, selector: string): Promise<string> => {
     const text = await cluster.kubectl([

@@ -10,7 +10,8 @@ import { until } from '../cluster/component.ts';
 import { sharedClusterUnavailable } from '../cluster/shared.ts';
 import { agentJob, type Pod } from './agent-job.ts';
 import { CLUSTER_PAGES, followPages } from './pages.ts';
-import { ACCESS, AGENTS, OPERATOR, STORE, startStage, type Stage } from './stage.ts';
+import { startStage } from './shared-stage.ts';
+import { ACCESS, AGENTS, OPERATOR, STORE, type Stage } from './stage.ts';
 import { prepareStore } from './store.ts';
 
 const run = promisify(execFile);

@@ -1,0 +1,63 @@
+/**
+ * In a whole cluster, with a kubelet: from the start of the injected sidecar's container until the API server tells that its startup
+ * probe has passed, which is when the pod's other containers may start.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { clusterUnavailable } from '../../e2e/cluster/availability.ts';
+import { type OwnCluster, startCluster } from '../../e2e/cluster/cluster.ts';
+import { agentPod, apply } from '../../e2e/story/agent-pod.ts';
+import { followPages } from '../../e2e/story/pages.ts';
+import { AGENTS, type Stage, stageOn, storyImages } from '../../e2e/story/stage.ts';
+import type { Closing } from '../closing.ts';
+import { type Figure, percentile } from './figure.ts';
+
+const SIDECAR = 'sidewarden';
+/** Of the kernel's clock for the starts of processes. */
+const TICKS_PER_SECOND = 100;
+const PAGES = ['docs/kubernetes/install.md', 'docs/kubernetes/first-connection.md'];
+
+/** Nothing where no whole cluster can run; why is told. */
+export async function startup(
+  closing: Closing,
+  { times }: { readonly times: number },
+): Promise<readonly Figure[]> {
+  const why = await clusterUnavailable();
+  if (why !== undefined) {
+    console.error(`  not taken: ${why}`);
+    return [];
+  }
+  const cluster = await startCluster({ images: await storyImages() });
+  closing.add(() => cluster.stop());
+  const stage = await stageOn(cluster);
+  await followPages({ diagnostic: () => undefined }, stage, PAGES);
+  const took: number[] = [];
+  for (let time = 0; time < times; time += 1) took.push(await one(stage, cluster, `startup-${time}`));
+  const name = `sidecar in a pod, container start to startup probe passed, ${times} pods`;
+  return [
+    { measure: `${name}: median`, unit: 'ms', value: percentile(took, 0.5) },
+    { measure: `${name}: slowest`, unit: 'ms', value: Math.max(...took), goal: 1000 },
+  ];
+}
+
+async function one(stage: Stage, cluster: OwnCluster, name: string): Promise<number> {
+  await apply(stage, [agentPod({ name, script: 'sleep 60' })]);
+  const started = "--for=jsonpath={.status.initContainerStatuses[?(@.name=='sidewarden')].started}=true";
+  await stage.kubectl(`wait ${started} pod/${name} --namespace ${AGENTS} --timeout 60s`);
+  const passed = Date.now();
+  const begun = await startOf(cluster, name);
+  await stage.kubectl(`delete pod ${name} --namespace ${AGENTS} --grace-period 1 --wait=true`);
+  // What deleting it set off is over.
+  await sleep(1_000);
+  return passed - begun;
+}
+
+/** When the container's first process was made, in milliseconds since the epoch; exact to one tick. */
+async function startOf({ containers, node }: OwnCluster, pod: string): Promise<number> {
+  const { pid } = await containers.find({ namespace: AGENTS, pod, container: SIDECAR });
+  const text = await node.shell(`cat /proc/${pid}/stat /proc/uptime; date +%s%3N`);
+  const [stat = '', uptime = '', now = ''] = text.trim().split('\n');
+  // The name, in brackets, may hold spaces; the start is the 22nd field, the state after the name the 3rd.
+  const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+  const age = Number(uptime.split(' ')[0]) - ticks / TICKS_PER_SECOND;
+  return Number(now) - age * 1000;
+}
