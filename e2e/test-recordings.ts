@@ -155,20 +155,20 @@ export async function startTestRecordings(
 /** What the broker would answer to a run of `OWNER`. */
 function brokerOver(recordings: () => StoredRecordings): RecordingBroker {
   return {
-    seal: (request) =>
-      answered(async () => {
+    seal: (request, signal) =>
+      answered(signal, async () => {
         const { recording, payload } = over(parseSealRequest, request);
         return over(
           parseSealAnswer,
           await recordings().seal(OWNER, recording, payload, recordingHeader().identity),
         );
       }),
-    upload: (request) =>
-      answered(async () =>
+    upload: (request, signal) =>
+      answered(signal, async () =>
         over(parseUploadAnswer, await recordings().upload(OWNER, over(parseUploadRequest, request))),
       ),
-    file: (request, content) =>
-      answered(() => recordings().keep(OWNER, over(parseUploadRequest, request), content)),
+    file: (request, content, signal) =>
+      answered(signal, () => recordings().keep(OWNER, over(parseUploadRequest, request), content)),
   };
 }
 
@@ -178,10 +178,14 @@ function over<T>(parse: (input: unknown) => Parsed<T>, message: object): T {
   return parsed.value;
 }
 
-/** As the broker maps our codes to its own. */
-async function answered<T>(run: () => Promise<T>): Promise<T> {
+/** As the broker maps our codes to its own, and as the client gives up what its signal ends. */
+async function answered<T>(signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  const given = Promise.withResolvers<never>();
+  const giveUp = () => given.reject(Object.assign(new Error('given up'), { code: 'unavailable' }));
+  signal.addEventListener('abort', giveUp, { once: true });
+  if (signal.aborted) giveUp();
   try {
-    return await run();
+    return await Promise.race([run(), given.promise]);
   } catch (error) {
     if (!(error instanceof RecordingsError)) throw error;
     const code = error.code === 'invalid' ? 'invalid' : 'unavailable';

@@ -56,6 +56,8 @@ export class Bucket {
         connectionTimeout: CONNECT_MILLISECONDS,
         requestTimeout: REQUEST_MILLISECONDS,
         throwOnRequestTimeout: true,
+        // A body that stalls.
+        socketTimeout: REQUEST_MILLISECONDS,
         ...(place.ca === undefined ? {} : { httpsAgent: new Agent({ keepAlive: true, ca: place.ca }) }),
       },
     });

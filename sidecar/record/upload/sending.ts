@@ -77,8 +77,10 @@ async function send(broker: RecordingBroker, { request, content }: Prepared, way
     case 'stored':
     case 'exists': {
       if (put.kind === 'stored' && target.url.startsWith('https:')) return { kind: 'safe', with: 'store' };
-      // An earlier try may have got through without our hearing of it; and without TLS it may be the agent who says so.
-      const { kind } = await broker.upload({ ...request, conflict: 'yes' }, signal);
+      // An earlier try may have got through without our hearing of it; and without TLS it may be the agent who says so. The broker
+      // looks into the store, which may have stopped answering.
+      const patient = AbortSignal.any([signal, AbortSignal.timeout(idle)]);
+      const { kind } = await broker.upload({ ...request, conflict: 'yes' }, patient);
       if (kind === 'stored') return { kind: 'safe', with: 'store' };
       return notStored('the store has it not');
     }

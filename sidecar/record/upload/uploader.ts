@@ -66,7 +66,9 @@ export class Uploader implements Uploads {
   readonly #stop = new AbortController();
   /** PUTs that are under way when the end begins, and do not get on. */
   readonly #puts = new AbortController();
-  /** At the end: a PUT failed, so that files go to the operator at once. */
+  /** Files whose sending began before the end, and goes on. */
+  #early = 0;
+  /** At the end: the store did not take one, so that files go to the operator at once. */
   #storeAway = false;
   /** At the end: recordings of which no more can be sent. */
   readonly #givenUp = new Set<string>();
@@ -122,7 +124,10 @@ export class Uploader implements Uploads {
     this.#ending.abort();
     // A store that only hangs must not take the time that handing over needs.
     const patience = setTimeout(
-      () => this.#puts.abort(),
+      () => {
+        this.#storeAway ||= this.#early > 0;
+        this.#puts.abort();
+      },
       Math.min(IDLE_AT_END, Math.max(0, deadline - performance.now()) / 3),
     );
     const end = setTimeout(() => this.#stop.abort(), Math.max(0, deadline - performance.now()));
@@ -262,9 +267,10 @@ export class Uploader implements Uploads {
   }
 
   async #send(recording: string, file: string): Promise<Sent> {
+    const ending = this.#ending.signal.aborted;
+    if (!ending) this.#early += 1;
     try {
       const connection = await this.#connectionOf(recording);
-      const ending = this.#ending.signal.aborted;
       const handOver = this.#storeAway ? 'at-once' : ending ? 'when-store-fails' : 'never';
       const signal = AbortSignal.any([this.#stop.signal, ...(ending ? [] : [this.#puts.signal])]);
       const way = { handOver, idle: ending ? IDLE_AT_END : IDLE, signal } as const;
@@ -272,6 +278,8 @@ export class Uploader implements Uploads {
       return await sendFile(parts, connection, recording, file, way);
     } catch (error) {
       return { kind: 'refused', message: error instanceof Error ? error.message : 'unknown failure' };
+    } finally {
+      if (!ending) this.#early -= 1;
     }
   }
 }
