@@ -125,17 +125,6 @@ describe('the sidecar as a process', () => {
     assert.ok(!output.includes(postgres.password), 'no password in its output');
   });
 
-  test('the startup probe has its answer as soon as it is ready', async () => {
-    broker.failing = 503;
-    child = run(environment());
-    await until(() => /stream was lost/.test(output), 'it is not configured');
-    const probe = health('/startup');
-    assert.equal((await health('/readyz')).status, 503);
-    broker.failing = undefined;
-    assert.equal((await probe).status, 200);
-    assert.equal((await health('/readyz')).status, 200);
-  });
-
   test('refuses an environment that is wrong, and says all of it', async () => {
     child = run({
       SIDEWARDEN_BROKER_URL: 'http://broker',
@@ -159,7 +148,6 @@ describe('the sidecar as a process', () => {
         'it tells that it does not trust the broker',
       );
       assert.equal((await health('/readyz')).status, 503);
-      assert.equal((await health('/startup')).status, 503);
       assert.deepEqual([...state.tokens], []);
     } finally {
       await other.remove();

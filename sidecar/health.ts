@@ -1,11 +1,8 @@
 /** What the kubelet and Prometheus ask of a sidecar. The agent shares the pod's network: nothing here is worth hiding from it. */
 import { type Server, type ServerResponse, createServer } from 'node:http';
-import { STARTUP_WAIT } from './injected.ts';
 
 export interface HealthSource {
   readonly ready: boolean;
-  /** Resolves when it is ready for the first time. */
-  readonly started: Promise<undefined>;
   /** In the Prometheus exposition format. */
   metrics(): Promise<string>;
   readonly metricsType: string;
@@ -20,9 +17,8 @@ export class HealthServer {
       if (request.method !== 'GET') end(response, 405, 'only GET is answered\n');
       else if (request.url === '/readyz' || request.url === '/ready')
         end(response, source.ready ? 200 : 503, source.ready ? 'ready\n' : 'not ready\n');
-      else if (request.url === '/startup') void tellStarted(response, source);
       else if (request.url === '/metrics') void tell(response, source);
-      else end(response, 404, 'there is /readyz, /startup and /metrics\n');
+      else end(response, 404, 'there is /readyz and /metrics\n');
     });
     this.#server.maxConnections = 64;
   }
@@ -45,16 +41,6 @@ export class HealthServer {
       this.#server.closeAllConnections();
     });
   }
-}
-
-async function tellStarted(response: ServerResponse, { started }: HealthSource): Promise<void> {
-  const late = Promise.withResolvers<'late'>();
-  const timer = setTimeout(() => late.resolve('late'), STARTUP_WAIT * 1000);
-  response.once('close', () => late.resolve('late'));
-  const outcome = await Promise.race([started, late.promise]);
-  clearTimeout(timer);
-  if (outcome === 'late') end(response, 503, 'not ready\n');
-  else end(response, 200, 'ready\n');
 }
 
 async function tell(response: ServerResponse, source: HealthSource): Promise<void> {

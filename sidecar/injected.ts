@@ -13,7 +13,7 @@ export const INJECTED_ENVIRONMENT = {
   spoolBytes: 'SIDEWARDEN_SPOOL_BYTES',
   /** Seconds from SIGTERM in which it must have ended. */
   grace: 'SIDEWARDEN_GRACE_SECONDS',
-  /** The pod's address, where the health port answers `GET /startup`, `/readyz` and `/metrics`. */
+  /** The pod's address, where `GET /readyz` on the health port answers 200 or 503, and nothing else. */
   podAddress: 'SIDEWARDEN_POD_IP',
   healthPort: 'SIDEWARDEN_HEALTH_PORT',
   /** `true`: connections to targets' own addresses arrive at the listen ports, by IPv6 at ::1: listen there too. */
@@ -24,5 +24,3 @@ export const TOKEN_FOLDER = '/var/run/secrets/sidewarden.dev';
 export const TOKEN_FILE_NAME = 'token';
 export const SPOOL_FOLDER = '/var/lib/sidewarden';
 export const HEALTH_PORT = 15_090;
-/** The startup probe's answer waits so long for the sidecar, in seconds: the kubelet asks again only a second after a no. */
-export const STARTUP_WAIT = 4;

@@ -14,12 +14,10 @@ async function run(settings: Settings): Promise<void> {
   );
   if (!dumpNothing()) log.warn('a core dump of this process would hold its memory: /proc cannot be written');
   let sidecar: Sidecar | undefined;
-  const started = Promise.withResolvers<undefined>();
   const health = new HealthServer({
     get ready() {
       return sidecar?.ready ?? false;
     },
-    started: started.promise,
     metrics: async () => (await sidecar?.metrics()) ?? '',
     get metricsType() {
       return sidecar?.metricsType ?? 'text/plain';
@@ -32,7 +30,6 @@ async function run(settings: Settings): Promise<void> {
     await health.listen(settings.health);
     const { broker, state, redirect, spoolBytes } = settings;
     sidecar = await Sidecar.start({ broker, state, redirect, spoolBytes, log });
-    void sidecar.started.then(started.resolve);
   } catch (error) {
     log.fatal({ err: error }, 'the sidecar could not start');
     process.exit(1);

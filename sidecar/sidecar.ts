@@ -64,10 +64,7 @@ interface Parts {
 }
 
 export class Sidecar implements StreamListener {
-  /** Resolves when it is ready for the first time. */
-  readonly started: Promise<undefined>;
   readonly #parts: Parts;
-  readonly #started = Promise.withResolvers<undefined>();
   readonly #stream: ConfigurationStream;
   readonly #credentials = new Map<string, SessionCredentials>();
   readonly #addresses = new Map<string, TargetAddresses>();
@@ -124,7 +121,6 @@ export class Sidecar implements StreamListener {
 
   private constructor(parts: Parts) {
     this.#parts = parts;
-    this.started = this.#started.promise;
     this.#stream = new ConfigurationStream(parts.client, this, parts.log);
   }
 
@@ -242,7 +238,6 @@ export class Sidecar implements StreamListener {
     // A connection that is unusable may be another on the next look; one that is not listened for must be.
     const whole = enforcement.missing.size === 0;
     if (whole || this.#applied) this.#applied = { revision: event.revision, whole };
-    if (this.#applied) this.#started.resolve(undefined);
     if (news) log.info({ policies: configuration.digests }, 'the configuration is in force');
   }
 

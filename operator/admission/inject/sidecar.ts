@@ -7,7 +7,6 @@ import {
   HEALTH_PORT,
   INJECTED_ENVIRONMENT,
   SPOOL_FOLDER,
-  STARTUP_WAIT,
   TOKEN_FILE_NAME,
   TOKEN_FOLDER,
 } from '../../../sidecar/injected.ts';
@@ -70,12 +69,11 @@ export function sidecarContainer(
       runAsNonRoot: true,
     },
     startupProbe: {
-      // The answer waits for the sidecar: a no would cost another period.
-      httpGet: { path: '/startup', port: HEALTH_PORT, scheme: 'HTTP' },
+      httpGet: { path: '/readyz', port: HEALTH_PORT, scheme: 'HTTP' },
       periodSeconds: 1,
-      timeoutSeconds: STARTUP_WAIT + 1,
+      timeoutSeconds: 1,
       successThreshold: 1,
-      failureThreshold: 60,
+      failureThreshold: 120,
     },
     volumeMounts: [
       { name: TOKEN_VOLUME, mountPath: TOKEN_FOLDER, readOnly: true },
