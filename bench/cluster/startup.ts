@@ -30,25 +30,41 @@ export async function startup(
   closing.add(() => cluster.stop());
   const stage = await stageOn(cluster);
   await followPages({ diagnostic: () => undefined }, stage, PAGES);
-  const took: number[] = [];
-  for (let time = 0; time < times; time += 1) took.push(await one(stage, cluster, `startup-${time}`));
-  const name = `sidecar in a pod, container start to startup probe passed, ${times} pods`;
+  const starts: Start[] = [];
+  for (let time = 0; time < times; time += 1) starts.push(await one(stage, cluster, `startup-${time}`));
+  const ready = starts.map((start) => start.ready);
+  const passed = starts.map((start) => start.passed);
+  const name = `sidecar in a pod, ${times} times, container start`;
   return [
-    { measure: `${name}: median`, unit: 'ms', value: percentile(took, 0.5) },
-    { measure: `${name}: slowest`, unit: 'ms', value: Math.max(...took), goal: 1000 },
+    { measure: `${name} to ready, by its own log: slowest`, unit: 'ms', value: Math.max(...ready) },
+    { measure: `${name} to startup probe passed: median`, unit: 'ms', value: percentile(passed, 0.5) },
+    {
+      measure: `${name} to startup probe passed: slowest`,
+      unit: 'ms',
+      value: Math.max(...passed),
+      goal: 1000,
+    },
   ];
 }
 
-async function one(stage: Stage, cluster: OwnCluster, name: string): Promise<number> {
+/** Milliseconds from the start of the container. */
+interface Start {
+  readonly ready: number;
+  readonly passed: number;
+}
+
+async function one(stage: Stage, cluster: OwnCluster, name: string): Promise<Start> {
   await apply(stage, [agentPod({ name, script: 'sleep 60' })]);
   const started = "--for=jsonpath={.status.initContainerStatuses[?(@.name=='sidewarden')].started}=true";
   await stage.kubectl(`wait ${started} pod/${name} --namespace ${AGENTS} --timeout 60s`);
   const passed = Date.now();
   const begun = await startOf(cluster, name);
+  const log = await stage.kubectl(`logs ${name} --container ${SIDECAR} --namespace ${AGENTS}`);
+  const ready = Number(/"time":(\d+).*the configuration is in force/.exec(log)?.[1]);
   await stage.kubectl(`delete pod ${name} --namespace ${AGENTS} --grace-period 1 --wait=true`);
   // What deleting it set off is over.
   await sleep(1_000);
-  return passed - begun;
+  return { ready: ready - begun, passed: passed - begun };
 }
 
 /** When the container's first process was made, in milliseconds since the epoch; exact to one tick. */
