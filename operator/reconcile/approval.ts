@@ -33,8 +33,6 @@ export interface ApprovalControllerOptions {
 }
 
 const DAY_MS = 86_400_000;
-/** Timers cannot wait longer. */
-const MAX_WAIT_MS = 2_147_483_647;
 
 export function approvalController(options: ApprovalControllerOptions): Controller {
   const { approvals, sessions } = options.kube.stores;
@@ -77,7 +75,7 @@ async function reconcile(options: ApprovalControllerOptions, key: Key): Promise<
   if (after.status?.phase !== 'Pending') return undefined;
   // Its time may have come since it was judged: then it is judged again at once.
   const left = Date.parse(before.spec.request.expiresAt) - clock();
-  return { after: Math.min(Math.max(left, 1), MAX_WAIT_MS) };
+  return { after: Math.max(left, 1) };
 }
 
 /** The cache may not have a new Session yet: that one is gone is asked live. */
@@ -107,7 +105,7 @@ async function collect(
   approval: Approval,
 ): Promise<Again | undefined> {
   const left = endedAt(approval) + ttl - clock();
-  if (left > 0) return { after: Math.min(left, MAX_WAIT_MS) };
+  if (left > 0) return { after: left };
   await kube.delete(APPROVALS, metadata.namespace, metadata.name, metadata.uid);
   return undefined;
 }
