@@ -10,9 +10,10 @@ import {
 } from '../../sidecar/record/documents.ts';
 import type { Bucket } from '../../sidecar/record/object-store/bucket.ts';
 import { parseRecordingKey, SESSION_FILE } from '../../sidecar/record/object-store/keys.ts';
+import { once } from '../../sidecar/record/parts.ts';
 import { RecordingError } from '../../sidecar/record/recording-error.ts';
 import { checkSeal, FORMAT, parseJson, parseSealed, seal } from '../../sidecar/record/sealed.ts';
-import { headName, once, storedName } from '../../sidecar/record/segment.ts';
+import { headName, storedName } from '../../sidecar/record/segment.ts';
 import {
   readSessionList,
   type ListedRecording,

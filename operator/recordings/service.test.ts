@@ -11,8 +11,8 @@ import {
 import { until } from '../../e2e/cluster/component.ts';
 import { objectStoreUnavailable, startObjectStore, type TestObjectStore } from '../../e2e/object-store.ts';
 import type { UploadAnswer, UploadRequest } from '../../sidecar/broker/protocol.ts';
+import { once } from '../../sidecar/record/parts.ts';
 import { FORMAT, seal } from '../../sidecar/record/sealed.ts';
-import { once } from '../../sidecar/record/segment.ts';
 import { newSessionId } from '../../sidecar/record/session-id.ts';
 import { checkSeal } from '../../sidecar/record/sealed.ts';
 import { recordingReady } from './recording-ready.ts';

@@ -13,6 +13,7 @@ import {
 } from './documents.ts';
 import type { Durability } from './event.ts';
 import { linesOf } from './lines.ts';
+import { once } from './parts.ts';
 import { readLines } from './read.ts';
 import { FLUSH_CHARACTERS, FLUSH_MILLISECONDS, SYNC_MILLISECONDS } from './recorder.ts';
 import { RecordingError } from './recording-error.ts';
@@ -22,7 +23,6 @@ import {
   headName,
   liveName,
   MAX_SEGMENT,
-  once,
   sealSegment,
   sentName,
   storedName,

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { createZstdCompress } from 'node:zlib';
 import { chainedLine, lineHash, MAX_LINE, TAG_LENGTH } from './chain.ts';
 import { MAX_DOCUMENT, payloadHash, segmentName, type Head, type Manifest } from './documents.ts';
+import { observed, once } from './parts.ts';
 import { RecordingError } from './recording-error.ts';
 import { FORMAT, seal } from './sealed.ts';
 import type { RecordingSigner } from './signer.ts';
@@ -149,7 +150,7 @@ export async function sealSegment(
       store.put(
         session,
         file,
-        tapped(compressed, (part) => {
+        observed(compressed, (part) => {
           digest.update(part);
           fileBytes += part.length;
         }),
@@ -175,15 +176,4 @@ export async function sealSegment(
 export function entryOf(head: Head, payload: string): SegmentEntry {
   const { segment, first, last, digest } = head;
   return { segment, first, last, head: payloadHash(payload), digest };
-}
-
-export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
-async function* tapped(source: AsyncIterable<Buffer>, see: (part: Buffer) => void): AsyncGenerator<Buffer> {
-  for await (const part of source) {
-    see(part);
-    yield part;
-  }
 }

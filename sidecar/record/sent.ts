@@ -5,9 +5,10 @@
 import { counts } from './documents.ts';
 import type { SessionCounts } from './event.ts';
 import { jsonText } from './json-text.ts';
+import { once } from './parts.ts';
 import { RecordingError } from './recording-error.ts';
 import { parseJson } from './sealed.ts';
-import { once, sentName } from './segment.ts';
+import { sentName } from './segment.ts';
 import { count, record } from './shape.ts';
 import { readWhole, type RecordingStore } from './store.ts';
 import type { Tally } from './tally.ts';

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { lineHash, TAG_LENGTH } from './chain.ts';
 import type { Head } from './documents.ts';
 import { decompressed, linesOf, type Line } from './lines.ts';
+import { observed } from './parts.ts';
 import { RecordingError } from './recording-error.ts';
 import { MAX_SEGMENT } from './segment.ts';
 import { count, record, string } from './shape.ts';
@@ -172,14 +173,4 @@ function isFile(head: Head, bytes: number, digest: string): boolean {
 
 function wrong(event: number, reason: string): SegmentProblem {
   return { kind: 'wrong', event, reason };
-}
-
-async function* observed(
-  source: AsyncIterable<Uint8Array>,
-  see: (part: Uint8Array) => void,
-): AsyncGenerator<Uint8Array> {
-  for await (const part of source) {
-    see(part);
-    yield part;
-  }
 }

@@ -1,5 +1,6 @@
 /** The folder that a sidecar records into: a cap on its bytes, and word of each file that is finished. */
 import type { DirectoryStore } from '../directory-store.ts';
+import { observed } from '../parts.ts';
 import { RecordingError } from '../recording-error.ts';
 import type { LiveSegment, RecordingStore } from '../store.ts';
 import { SpoolUsage } from './spool-usage.ts';
@@ -52,7 +53,7 @@ export class SpoolStore implements RecordingStore {
       this.#room(part.length);
       bytes += part.length;
     };
-    await this.#folder.put(session, name, tapped(content, counted));
+    await this.#folder.put(session, name, observed(content, counted));
     this.usage.add(session, name, bytes);
     this.#finished(session, name);
   }
@@ -73,15 +74,5 @@ export class SpoolStore implements RecordingStore {
   #room(bytes: number): void {
     if (this.usage.total + bytes > this.#capacity * RESERVE)
       throw new RecordingError('store', 'there is no room for recordings: the object store is away');
-  }
-}
-
-async function* tapped(
-  source: AsyncIterable<Uint8Array>,
-  see: (part: Uint8Array) => void,
-): AsyncGenerator<Uint8Array> {
-  for await (const part of source) {
-    see(part);
-    yield part;
   }
 }
