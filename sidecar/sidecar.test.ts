@@ -368,6 +368,15 @@ describe('what comes on the stream', () => {
       'it is listened for anew',
     );
     await (await connect()).query('SELECT 1');
+    broker.send({ kind: 'revoked', connection: CONNECTION, reason: 'somebody erred' });
+    await assert.rejects(connect(), /revoked: somebody erred/);
+    // As it was, with the same revision.
+    broker.configure(state.event);
+    await until(
+      () => log.filter((line) => line.includes('"listening"')).length >= 3,
+      'it is listened for once more',
+    );
+    await (await connect()).query('SELECT 1');
   });
 });
 

@@ -168,6 +168,8 @@ export class Sidecar implements StreamListener {
     if (!this.#revoked.has(connection))
       this.#parts.log.warn({ connection, reason }, 'a connection was revoked');
     this.#revoked.set(connection, reason);
+    // The same configuration once more brings it back.
+    if (this.#applied) this.#applied = { ...this.#applied, whole: false };
     this.#credentials.get(connection)?.forget();
     this.#parts.enforcement.revoke(connection, reason);
   }
@@ -228,6 +230,8 @@ export class Sidecar implements StreamListener {
       for (const { connection, message } of configuration.unusable)
         log.error({ connection, message }, 'unusable');
     const listening = await enforcement.apply(configuration);
+    // Those that were revoked meanwhile.
+    for (const [connection, reason] of this.#revoked) enforcement.revoke(connection, reason);
     for (const { name, address, port } of listening)
       log.info({ connection: name, address, port }, 'listening');
     if (this.#lost) enforcement.keepOld(this.#lost.reason, this.#lost.since);

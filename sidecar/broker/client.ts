@@ -10,6 +10,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Parsed } from '../../crds/schema/failure.ts';
+import { giveUpAfter } from '../net/patience.ts';
 import { AddressBook, type Resolve } from './address-book.ts';
 import { Backoff } from './backoff.ts';
 import { BrokerRequestError, brokerErrorOf } from './broker-error.ts';
@@ -43,7 +44,7 @@ export interface Upload {
 const MAX_ANSWER = 1024 * 1024;
 const MAX_TOKEN = 65_536;
 const UPLOAD_IDLE = 20_000;
-/** Until a stream begins. */
+/** Until a stream begins, or a refusal has ended. */
 const HEADERS = 4_000;
 
 export class BrokerClient {
@@ -95,9 +96,7 @@ export class BrokerClient {
         method: 'PUT',
         headers: { ...headers, ...authorization(token), 'content-length': length },
       });
-      request.setTimeout(UPLOAD_IDLE, () =>
-        request.destroy(new Error(`nothing moved for ${UPLOAD_IDLE} ms`)),
-      );
+      giveUpAfter(request, UPLOAD_IDLE);
       const answered = once(request, 'response');
       // What goes wrong with the request is told by `answered`.
       answered.catch(() => undefined);
@@ -115,6 +114,8 @@ export class BrokerClient {
     try {
       const response = await this.#send('GET', path, undefined, HEADERS, false, signal);
       if (response.statusCode === 200) return response;
+      const timer = setTimeout(() => response.destroy(new Error('the answer does not end')), HEADERS);
+      response.once('close', () => clearTimeout(timer));
       throw refusal(response, await bodyOf(response));
     } catch (error) {
       throw brokerErrorOf(error);

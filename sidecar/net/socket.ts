@@ -80,6 +80,7 @@ export function secureServer(
   return settle(new TLSSocket(socket, { ...options, isServer: true }), 'secure', timeout, address);
 }
 
+/** Whatever becomes of the socket, an error that nobody waits for must not end the process. */
 function settle<S extends Socket>(
   socket: S,
   event: 'connect' | 'secureConnect' | 'secure',
@@ -88,6 +89,7 @@ function settle<S extends Socket>(
 ): Promise<S> {
   return new Promise((done, fail) => {
     const where = `${address.host}:${address.port}`;
+    socket.on('error', () => undefined);
     const timer = setTimeout(
       () => end(new NetError('timeout', `${where} did not answer within ${timeout} ms`)),
       timeout,
@@ -100,7 +102,6 @@ function settle<S extends Socket>(
       clearTimeout(timer);
       socket.off('error', onError).off('close', onClose).off(event, onReady);
       if (error) {
-        socket.on('error', () => undefined);
         socket.destroy();
         fail(error);
       } else {

@@ -17,6 +17,7 @@ import type { RecordingHeader, SessionRecorder } from '../record/recorder.ts';
 import { AnalysisCache, Analyst } from './analyst.ts';
 import { Answers } from './answers.ts';
 import { Catalog } from './catalog/cache.ts';
+import { CatalogPoll } from './catalog/poll.ts';
 import { TELL, clientFault } from './client-fault.ts';
 import { gatherEvidence } from './evidence-gathering.ts';
 import { Deciding } from './deciding.ts';
@@ -66,8 +67,8 @@ interface Live {
   readonly secret: Buffer;
 }
 
-/** Looked at so often for DDL that came by other ways, in milliseconds; see `Catalog.poll`. */
-const POLL_INTERVAL = 1_000;
+/** Of a client that was told why it is ended, in milliseconds. */
+const LAST_WORDS = 1_500;
 /** Clients that have not signed in yet. */
 const MAX_ENTERING = 256;
 
@@ -78,6 +79,8 @@ export class PostgresAdapter {
   readonly #tls: SecureContext | undefined;
   readonly #live = new Set<Live>();
   readonly #entering = new Set<Socket>();
+  /** All that were accepted and are not closed. */
+  readonly #sockets = new Set<Socket>();
   readonly #side: SideConnection;
   readonly #evidence: SideConnection;
   readonly #catalog = new Catalog();
@@ -86,7 +89,7 @@ export class PostgresAdapter {
   readonly #types = new TypeCatalog();
   /** Of hash masks that hold over all sessions of the connection while the process lives. */
   readonly #maskKey = randomBytes(32);
-  readonly #poll: NodeJS.Timeout;
+  readonly #poll: CatalogPoll;
   /** Why nobody may come any more. */
   #revoked: string | undefined;
 
@@ -99,8 +102,12 @@ export class PostgresAdapter {
     this.#side = new SideConnection(target, SIDE_PARAMETERS);
     this.#evidence = new SideConnection(target, EVIDENCE_PARAMETERS);
     this.#server = this.#newServer();
-    this.#poll = setInterval(() => void this.#lookForChanges(), POLL_INTERVAL);
-    this.#poll.unref();
+    this.#poll = new CatalogPoll({
+      catalog: this.#catalog,
+      query: this.#side.query,
+      needed: () => this.#live.size > 0,
+      log: parts.log,
+    });
   }
 
   get config(): ConnectionConfig {
@@ -139,7 +146,7 @@ export class PostgresAdapter {
 
   /** Ends all sessions and closes; resolves when their recordings are closed. */
   async close(reason: string): Promise<void> {
-    clearInterval(this.#poll);
+    this.#poll.close();
     const closed = Promise.all([closeServer(this.#server), this.#also && closeServer(this.#also)]);
     for (const socket of this.#entering) socket.destroy();
     const sessions = [...this.#live].map(({ session }) => session);
@@ -147,7 +154,12 @@ export class PostgresAdapter {
     await Promise.all(sessions.map(async (session) => session.closed));
     this.#side.close();
     this.#evidence.close();
+    // Whoever was told why has had the time to read it.
+    const patience = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, LAST_WORDS);
     await closed;
+    clearTimeout(patience);
   }
 
   get revoked(): boolean {
@@ -182,7 +194,8 @@ export class PostgresAdapter {
 
   #accept(socket: Socket): void {
     const { log } = this.#parts;
-    socket.on('error', () => undefined);
+    this.#sockets.add(socket);
+    socket.on('error', () => undefined).once('close', () => this.#sockets.delete(socket));
     if (this.#entering.size >= MAX_ENTERING) {
       socket.destroy();
       return;
@@ -206,7 +219,7 @@ export class PostgresAdapter {
     const client = await signIn(raw, { tls: this.#tls, password: asksForPassword(config.sources) });
     if (client.kind === 'cancel') {
       this.#cancel(client.processId, client.secret);
-      raw.end();
+      raw.destroySoon();
       return;
     }
     const loopback = isLoopback(raw.remoteAddress) && isLoopback(raw.localAddress);
@@ -425,17 +438,6 @@ export class PostgresAdapter {
     for (const live of this.#live) {
       if (live.processId !== processId || live.secret.length !== secret.length) continue;
       if (timingSafeEqual(live.secret, secret)) live.session.cancel();
-    }
-  }
-
-  async #lookForChanges(): Promise<void> {
-    if (this.#live.size === 0) return;
-    try {
-      await this.#catalog.poll(this.#side.query);
-    } catch (error) {
-      // What cannot be checked is read anew when it is next needed.
-      this.#catalog.invalidate();
-      this.#parts.log.warn({ err: error }, 'the catalog could not be checked for changes');
     }
   }
 }

@@ -95,7 +95,6 @@ async function connectAs(
   try {
     return await signIn(socket, target, credentials, parameters);
   } catch (error) {
-    socket.on('error', () => undefined);
     socket.destroy();
     throw error;
   }
@@ -105,7 +104,10 @@ async function openSocket(target: ServerTarget): Promise<Socket> {
   if (target.tls.mode === 'disable') return connectReusing(target, CONNECT_TIMEOUT);
   const plain = await connectTcp(target, CONNECT_TIMEOUT);
   plain.write(encodeTlsRequest());
-  const answer = await readChunk(plain, AbortSignal.timeout(CONNECT_TIMEOUT));
+  const answer = await readChunk(plain, AbortSignal.timeout(CONNECT_TIMEOUT)).catch((error: unknown) => {
+    plain.destroy();
+    throw error;
+  });
   // Bytes behind the answer would be plaintext taken for encrypted (CVE-2021-23222).
   if (answer.length !== 1 || answer[0] !== 0x53) {
     plain.destroy();
@@ -280,7 +282,6 @@ function md5Password({ user, password }: Credentials, salt: Buffer): string {
 /** Asks the server to cancel what runs on a link; best effort, as cancelling is. */
 export async function cancelServer(target: ServerTarget, link: ServerLink): Promise<void> {
   const socket = await openSocket(target);
-  socket.on('error', () => undefined);
   socket.end(encodeCancel(link.processId, link.secret));
   setTimeout(() => socket.destroy(), 5_000).unref();
 }

@@ -87,11 +87,15 @@ export class Session {
     this.#pumpServer();
     client.resume();
     server.socket.resume();
+    // While nobody listened to it.
+    if (server.socket.destroyed) this.#serverGone('the server closed the connection');
   }
 
   /** The client asked, over another connection, to cancel what it waits for. */
   cancel(): void {
-    if (this.#parts.pipeline.abortHold('ClientCancelled')) return;
+    const { pipeline, exchange } = this.#parts;
+    // What was sent before the held one may still run.
+    if (pipeline.abortHold('ClientCancelled') && exchange.expectations.size === 0) return;
     this.#parts
       .cancelServer()
       .catch((error: unknown) => this.#parts.log.warn({ err: error }, 'cancel was not passed on'));
@@ -189,13 +193,13 @@ export class Session {
       }
       return;
     }
-    this.#parts.clientReader.push(chunk);
-    this.#pumpClient();
+    this.#pumpClient(chunk);
   }
 
-  #pumpClient(): void {
+  #pumpClient(more?: Buffer): void {
     const { clientReader, exchange } = this.#parts;
     try {
+      if (more) clientReader.push(more);
       for (;;) {
         const frame = clientReader.next();
         if (!frame) {
@@ -253,13 +257,13 @@ export class Session {
 
   #fromServer(chunk: Buffer): void {
     if (this.#ended) return;
-    this.#parts.server.reader.push(chunk);
-    this.#pumpServer();
+    this.#pumpServer(chunk);
   }
 
-  #pumpServer(): void {
+  #pumpServer(more?: Buffer): void {
     const { server, exchange } = this.#parts;
     try {
+      if (more) server.reader.push(more);
       for (let frame = server.reader.next(); frame; frame = server.reader.next()) {
         const waiting = this.#answers?.handle(frame);
         if (waiting) {
@@ -270,7 +274,8 @@ export class Session {
               this.#serverBusy = false;
               if (this.#ended) return;
               this.#pumpServer();
-              if (!this.#parts.client.writableNeedDrain) server.socket.resume();
+              // Unless what came behind has to wait again.
+              if (!this.#parts.client.writableNeedDrain) this.#resumeServer();
             },
             (error: unknown) => this.#broken(error, 'the server'),
           );

@@ -5,8 +5,13 @@ import { BACKEND, readErrorFields, readTextRow } from './wire/backend.ts';
 import { NetError } from '../net/socket.ts';
 import { TERMINATE, encodeQuery } from './wire/frontend.ts';
 
+type Rows = readonly (readonly (string | null)[])[];
+
+/** A connection that was lost without a word is noticed after so many milliseconds; statements time out earlier, at the server. */
+const ANSWER = 10_000;
+
 interface Waiting {
-  readonly done: (rows: readonly (readonly (string | null)[])[]) => void;
+  readonly done: (rows: Rows) => void;
   readonly fail: (error: Error) => void;
 }
 
@@ -47,14 +52,16 @@ export class SideConnection {
     );
   }
 
-  async #run(sql: string): Promise<readonly (readonly (string | null)[])[]> {
+  async #run(sql: string): Promise<Rows> {
     if (this.#closed) throw new NetError('closed', 'the side connection is closed');
     this.#link ??= this.#open();
     const link = await this.#link;
-    return new Promise((done, fail) => {
-      this.#waiting = { done, fail };
-      link.socket.write(encodeQuery(sql));
-    });
+    const { promise, resolve: done, reject: fail } = Promise.withResolvers<Rows>();
+    this.#waiting = { done, fail };
+    const late = new NetError('timeout', `the server did not answer within ${ANSWER} ms`);
+    const timer = setTimeout(() => link.socket.destroy(late), ANSWER).unref();
+    link.socket.write(encodeQuery(sql));
+    return promise.finally(() => clearTimeout(timer));
   }
 
   async #open(): Promise<ServerLink> {
@@ -71,7 +78,11 @@ export class SideConnection {
   #listen(link: ServerLink): void {
     const rows: (readonly (string | null)[])[] = [];
     let refusal: ServerRefusal | undefined;
+    let dropped = false;
     const drop = (error: Error) => {
+      // The next connection may be there already when this one says that it is closed.
+      if (dropped) return;
+      dropped = true;
       this.#link = undefined;
       link.socket.destroy();
       const waiting = this.#waiting;

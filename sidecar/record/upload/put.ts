@@ -3,6 +3,7 @@ import { request as plainRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as tlsRequest } from 'node:https';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { giveUpAfter } from '../../net/patience.ts';
 import { shortCode } from '../object-store/store-error.ts';
 
 export interface PutTarget {
@@ -42,7 +43,7 @@ export async function putFile(
     ...(secure && target.ca !== undefined ? { agent: agentFor(target.ca) } : {}),
     ...(signal === undefined ? {} : { signal }),
   });
-  request.setTimeout(idle, () => request.destroy(new Error('nothing moved')));
+  giveUpAfter(request, idle);
   const answered = new Promise<PutOutcome>((resolve) => {
     request.on('error', (error) => resolve({ kind: 'failed', message: shortCode(error) }));
     request.once('response', (response) => {
