@@ -19,7 +19,10 @@ async function run(settings: Settings, access: Pick<OperatorOptions, 'kubeconfig
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => done(signal));
   });
   try {
-    const operator = await startOperator({ settings, ...access, log, drain: DRAIN });
+    const starting = startOperator({ settings, ...access, log, drain: DRAIN });
+    const operator = await Promise.race([starting, ended]);
+    // Nothing has been taken on yet: what is open ends with the process.
+    if (typeof operator === 'string') process.exit(0);
     log.info({ ports: operator.ports }, 'ready');
     const signal = await ended;
     log.info({ signal }, 'stopping');

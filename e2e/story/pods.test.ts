@@ -326,6 +326,8 @@ test('a run that ends in the middle of a statement ends cleanly', { skip }, asyn
     );
     return rows.length > 0 ? true : undefined;
   });
+  const move = `patch protectedconnection orders-db --namespace ${ACCESS} --type merge --patch {"spec":{"target":{"port":5433}}}`;
+  await assert.rejects(stage.kubectl(move), /sessions have roles on this target/);
   await stage.kubectl(`delete pod killed --namespace ${AGENTS} --timeout 60s`);
   for (const pod of ['hasty', 'killed']) {
     const [session] = await endedSessions(stage, pod);

@@ -11,6 +11,7 @@ import {
   startTestCluster,
   type TestCluster,
 } from '../../e2e/broker/cluster.ts';
+import pino from 'pino';
 import { TestSidecar, type TestStream } from '../../e2e/broker/sidecar.ts';
 import { until } from '../../e2e/cluster/component.ts';
 import { controlPlaneUnavailable } from '../../e2e/cluster/control-plane.ts';
@@ -20,6 +21,7 @@ import { SESSION_FINALIZER } from '../kube/names.ts';
 import type { Provisioner, RunRole } from '../provision/provisioner.ts';
 import type { RecordingOwner, Recordings } from '../recordings/recordings.ts';
 import type { RunApprovals } from './approvals.ts';
+import { Reports } from './reports.ts';
 import { startBroker, type BrokerServer } from './server.ts';
 
 const unavailable = await controlPlaneUnavailable();
@@ -413,6 +415,39 @@ suite('the broker', { skip: unavailable ?? false }, () => {
       assert.deepEqual(await shown(), last);
       await sleep(2_500);
       assert.deepEqual(await shown(), last);
+    });
+
+    test('show the last report, however late an older one is written', async () => {
+      const { token } = await run('late', ORDERS);
+      const { body } = await sidecar(token).post('/v1/sessions', { connection: ORDERS });
+      const name = String(body['session']);
+      const report = (allow: number, ended: 'yes' | 'no') => ({
+        connection: ORDERS,
+        decisions: { allow, deny: 0, hold: 0 },
+        recordings: 1,
+        ended,
+      });
+      const status = async () =>
+        Object((await cluster.kube.get(SESSIONS, 'access', name))?.['status']) as Readonly<
+          Record<string, unknown>
+        >;
+      assert.equal((await sidecar(token).post('/v1/sessions/report', report(1, 'no'))).status, 200);
+      // What a replica knows whose cache is behind.
+      const known = await cluster.kube.get(SESSIONS, 'access', name);
+      assert.ok(known !== undefined);
+      const behind = { ...cluster.kube.stores.sessions, get: () => known };
+      const late = new Reports(
+        {
+          patch: (...patch) => cluster.kube.patch(...patch),
+          stores: { ...cluster.kube.stores, sessions: behind },
+        },
+        pino({ level: 'silent' }),
+      );
+      assert.equal((await sidecar(token).post('/v1/sessions/report', report(3, 'yes'))).status, 200);
+      await late.take({ session: known, report: report(2, 'no'), location: undefined });
+      await late.close();
+      const { decisions, sidecarDone } = await status();
+      assert.deepEqual([decisions, sidecarDone], [{ allow: 3, deny: 0, hold: 0 }, true]);
     });
 
     test('have their decisions pushed', async () => {

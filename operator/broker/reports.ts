@@ -33,7 +33,9 @@ export class Reports {
     const { uid } = reported.session.metadata;
     if (reported.report.ended === 'yes') {
       this.#waiting.delete(uid);
-      return this.#write(reported);
+      if ((await this.#write(reported)) === 'conflict')
+        throw new BrokerFailure('unavailable', 'the session is being changed');
+      return;
     }
     if (this.#timers.has(uid)) {
       this.#waiting.set(uid, reported);
@@ -43,14 +45,16 @@ export class Reports {
       uid,
       setTimeout(() => this.#next(uid), INTERVAL),
     );
-    await this.#write(reported);
+    // Somebody else was faster: told anew when the time has come, unless there is news by then.
+    if ((await this.#write(reported)) === 'conflict' && !this.#waiting.has(uid))
+      this.#waiting.set(uid, reported);
   }
 
   /** Writes what waits. */
   async close(): Promise<void> {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
-    const waiting = [...this.#waiting.values()];
+    const waiting = [...this.#waiting.values()].filter((each) => !this.#isOld(each));
     this.#waiting.clear();
     await Promise.all(waiting.map((each) => this.#write(each).catch(() => undefined)));
   }
@@ -78,8 +82,11 @@ export class Reports {
     return report.recordings <= (status.recordings ?? 0) && sum(report.decisions) <= sum(status.decisions);
   }
 
-  async #write({ session, report, location }: Reported): Promise<void> {
-    const { namespace, name, uid, resourceVersion } = session.metadata;
+  /** Only a last report is written whatever came before it: another must not be behind one. */
+  async #write({ session, report, location }: Reported): Promise<'written' | 'conflict'> {
+    const { namespace, name, uid } = session.metadata;
+    const stored = this.#kube.stores.sessions.get(namespace, name)?.metadata;
+    const { resourceVersion } = stored?.uid === uid ? stored : session.metadata;
     const { decisions, recordings, ended } = report;
     // A status needs a phase; who made the session may not have come to write one. What somebody else wrote since is left alone.
     const begun = text(session, ['status', 'phase']) !== undefined;
@@ -90,10 +97,12 @@ export class Reports {
       sidecarDone: ended === 'yes',
       ...(location === undefined ? {} : { recording: { location } }),
     };
-    const patch = { metadata: begun ? { uid } : { uid, resourceVersion }, status };
+    const unbound = begun && ended === 'yes';
+    const patch = { metadata: unbound ? { uid } : { uid, resourceVersion }, status };
     const written = await this.#kube.patch(SESSIONS, namespace, name, patch, 'status');
-    if (written.kind === 'rejected' || written.kind === 'conflict')
+    if (written.kind === 'rejected')
       throw new BrokerFailure('unavailable', 'the API server does not take the report now');
+    return written.kind === 'conflict' ? 'conflict' : 'written';
   }
 }
 

@@ -96,6 +96,17 @@ const cases: readonly Case[] = [
     told: ['+a@1', '+b@2', '+c@8', '-a@1', '+d@10'],
   },
   {
+    name: 'a watch that never begins',
+    steps: [
+      { asked: lists, answer: json(list('5', 'a@1')) },
+      { asked: watches('5'), answer: () => undefined },
+      { asked: lists, answer: json(list('6', 'b@6')) },
+      { asked: watches('6'), answer: stream() },
+    ],
+    cached: ['b@6'],
+    told: ['+a@1', '+b@6', '-a@1'],
+  },
+  {
     name: '410 as an event',
     steps: [
       { asked: lists, answer: json(list('5', 'a@1')) },
@@ -248,7 +259,7 @@ suite('an informer survives', () => {
     test(each.name, async () => {
       steps = [...each.steps];
       wrong = [];
-      const transport = new Transport(config);
+      const transport = new Transport(config, { beginning: 500 });
       const cache = new Cache(log);
       const told: string[] = [];
       cache.watch((_, now, old) => {

@@ -41,9 +41,14 @@ export class Transport {
   readonly #proxied: boolean;
   readonly #agent = new Agent({ keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS, maxFreeSockets: 16 });
   readonly #closing = new AbortController();
+  readonly #beginning: number;
 
-  /** Throws a `KubeError` when the configuration names no server that is reached by TLS. */
-  constructor(config: ClusterAccess) {
+  /**
+   * A streamed answer must begin within `beginning` milliseconds. Throws a `KubeError` when the configuration names no server that is
+   * reached by TLS.
+   */
+  constructor(config: ClusterAccess, { beginning = CALL_LIMIT_MS } = {}) {
+    this.#beginning = beginning;
     const cluster = config.getCurrentCluster();
     if (!cluster?.server.startsWith('https://'))
       throw new KubeError('the configuration names no API server with an https:// address', undefined);
@@ -73,17 +78,22 @@ export class Transport {
 
   /** The lines of a streamed answer; throws a `KubeError`, with the status when it is not 200, also when it falls silent. */
   async *lines(call: Call & { readonly stop: AbortSignal }): AsyncGenerator<string> {
-    const signal = AbortSignal.any([call.stop, this.#closing.signal]);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), this.#beginning);
+    const signal = AbortSignal.any([call.stop, this.#closing.signal, late.signal]);
     try {
       const response = await this.#open(call, signal);
       if (response.statusCode !== 200) {
         const body = parse(call, await readAll(response));
         throw refusal(call, { status: response.statusCode ?? 0, body });
       }
+      clearTimeout(timer);
       response.setTimeout(SILENCE_LIMIT_MS, () => response.destroy(new Error('silent for too long')));
       yield* split(response);
     } catch (error) {
-      throw noAnswer(call, error);
+      throw noAnswer(call, error, late.signal);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -163,8 +173,8 @@ function isReset(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 }
 
-function noAnswer(call: Call, error: unknown, limit?: AbortSignal): KubeError {
+function noAnswer(call: Call, error: unknown, limit: AbortSignal): KubeError {
   if (error instanceof KubeError) return error;
-  const why = limit?.aborted === true ? 'no answer in time' : error instanceof Error ? error.message : '';
+  const why = limit.aborted ? 'no answer in time' : error instanceof Error ? error.message : '';
   return new KubeError(`${call.method} ${call.path}: ${why}`, undefined, error);
 }

@@ -106,7 +106,10 @@ async function collect(
 ): Promise<Again | undefined> {
   const left = endedAt(approval) + ttl - clock();
   if (left > 0) return { after: left };
-  await kube.delete(APPROVALS, metadata.namespace, metadata.name, metadata.uid);
+  const { namespace, name, uid } = metadata;
+  const gone = await kube.delete(APPROVALS, namespace, name, uid);
+  if (gone.kind === 'rejected')
+    throw new Error(`Approval ${namespace}/${name} cannot be deleted: ${gone.message}`);
   return undefined;
 }
 

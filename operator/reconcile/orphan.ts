@@ -64,10 +64,13 @@ export function orphanController({ kube, provisioner, log, every = EVERY }: Orph
       if (!roles) return undefined;
       try {
         const target = await targetOf(kube, parsed.value);
+        const failures: unknown[] = [];
         for (const session of await orphans(kube, roles, target)) {
           log.warn({ session }, 'a role without a session is revoked');
-          await roles.revoke(target, { session });
+          // One that cannot be must not keep those behind it.
+          await roles.revoke(target, { session }).catch((error: unknown) => failures.push(error));
         }
+        if (failures.length > 0) throw failures[0];
       } catch (error) {
         const away = error instanceof ProvisionError && ['unreachable', 'credentials'].includes(error.code);
         if (away || error instanceof TargetMissing) return { after: AWAY };

@@ -231,7 +231,9 @@ class SessionReconciler {
     const complete = await this.#recordings(object, session);
     const kept = complete ? ttl : Math.max(ttl, WEEK);
     if (age >= kept) {
-      await kube.delete(SESSIONS, namespace, name, uid);
+      const gone = await kube.delete(SESSIONS, namespace, name, uid);
+      if (gone.kind === 'rejected')
+        throw new Error(`Session ${namespace}/${name} cannot be deleted: ${gone.message}`);
       return undefined;
     }
     return { after: complete ? kept - age : Math.min(kept - age, Math.max(LOOK_AGAIN, age / 4)) };

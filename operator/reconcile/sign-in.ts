@@ -10,6 +10,7 @@ export type SignIn =
 
 /** For name resolution, connection, TLS and sign-in together. */
 const LIMIT_MS = 5000;
+const GOODBYE_MS = 1000;
 
 /** Of a PostgreSQL target; resolves within some seconds. */
 export async function signInToPostgres(target: Target): Promise<SignIn> {
@@ -27,6 +28,9 @@ export async function signInToPostgres(target: Target): Promise<SignIn> {
     const { code, message } = failure(error, 'signing in');
     return { kind: code === 'credentials' ? 'refused' : 'unreachable', message };
   } finally {
+    // A peer that answers and never closes is not waited for.
+    const patience = setTimeout(() => client.connection.stream.destroy(), GOODBYE_MS);
     await client.end().catch(() => undefined);
+    clearTimeout(patience);
   }
 }

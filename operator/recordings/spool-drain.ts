@@ -68,19 +68,22 @@ export class SpoolDrain {
   async #bringAll(): Promise<boolean> {
     const away = new Set<Bucket | string>();
     let failures = 0;
-    for (const file of await this.#files()) {
+    const files = await this.#files();
+    if (files === undefined) return false;
+    for (const file of files) {
       if (this.#stop.signal.aborted) return true;
       failures += (await this.#bring(file, away)) ? 0 : 1;
     }
     return failures === 0;
   }
 
-  async #files(): Promise<readonly SpooledFile[]> {
+  /** Undefined when they cannot be told. */
+  async #files(): Promise<readonly SpooledFile[] | undefined> {
     try {
       return await this.#spool.files();
     } catch (error) {
       this.#log.error({ err: error }, 'the spool of recordings cannot be read');
-      return [];
+      return undefined;
     }
   }
 
