@@ -141,7 +141,7 @@ suite("the operator's rights", { skip: unavailable ?? false, timeout: 600_000 },
           const { text } = await world.admin.get(path);
           return new RegExp(`"status":"True","type":"${type}"`).test(text) || undefined;
         },
-        { limit: 20_000 },
+        { limit: 90_000 },
       );
     const own = `/apis/sidewarden.dev/v1alpha1/namespaces/${ACCESS}`;
     await ready(`${own}/protectedconnections/orders-db`, 'RecordingReady');
@@ -186,7 +186,7 @@ suite("the operator's rights", { skip: unavailable ?? false, timeout: 600_000 },
     });
     const gone = async (path: string) =>
       until(`${path} is gone`, async () => (await world.admin.get(path)).status === 404 || undefined, {
-        limit: 30_000,
+        limit: 90_000,
       });
     seen.push((await world.admin.get(`${own}/sessions`)).text, JSON.stringify(await approvalOf(world, used)));
     await gone(approvalPath(used));

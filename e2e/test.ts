@@ -31,9 +31,9 @@ function say(style: 'green' | 'red' | 'yellow' | 'dim', text: string): void {
 const short = (file: string | undefined) => (file ?? '').replace(`${process.cwd()}/`, '');
 
 /** Reports to the lists above. */
-async function runFiles(files: readonly string[], concurrency: number): Promise<void> {
+async function runFiles(files: readonly string[], concurrency: number, minutes = 15): Promise<void> {
   if (files.length === 0) return;
-  const stream = run({ files: [...files], concurrency, isolation: 'process', timeout: 15 * 60_000 });
+  const stream = run({ files: [...files], concurrency, isolation: 'process', timeout: minutes * 60_000 });
   stream.on('test:pass', (event) => {
     const file = short(event.file);
     if (event.skip !== undefined) skipped.push({ file, name: event.name, reason: String(event.skip) });
@@ -70,7 +70,7 @@ await runFiles(
   files.filter((file) => !isStory(file)),
   2,
 );
-await runFiles(files.filter(isStory), 1);
+await runFiles(files.filter(isStory), 1, 30);
 
 if (skipped.length > 0) {
   say('yellow', `\nskipped, with the reason:`);

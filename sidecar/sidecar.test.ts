@@ -235,7 +235,7 @@ describe('a broker that is away', () => {
       broker.silent = true;
       broker.hanging = true;
       second.failing = undefined;
-      await until(() => second.streams === 1, 'the stream goes to the other replica', 12_000);
+      await until(() => second.streams === 1, 'the stream goes to the other replica', 30_000);
       assert.equal(one.age, 0);
     } finally {
       await second.stop();
@@ -503,8 +503,7 @@ describe('approvals', () => {
     broker.hanging = true;
     const two = await connect();
     void two.query('INSERT INTO ledger VALUES (7)').catch(() => undefined);
-    await until(() => state.tokens.size > 0, 'it is on its way');
-    await new Promise((done) => setTimeout(done, 200));
+    await until(() => broker.hung.includes('/v1/approvals'), 'it is on its way');
     await two.end();
     broker.hanging = false;
     await until(() => state.ends.length === 2, 'it is void', 20_000);
@@ -573,7 +572,7 @@ describe('the end', () => {
     await one.stop(2_000);
     sidecar = undefined;
     const took = performance.now() - began;
-    assert.ok(took < 4_000, `${took} ms`);
+    assert.ok(took < 4_500, `${took} ms`);
   });
 
   test('what runs for too long is ended at the deadline', async () => {

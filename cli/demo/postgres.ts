@@ -1,5 +1,6 @@
 /** A real PostgreSQL for demo, tests and bench: the embedded server, on loopback, in a folder that goes away with it. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { chmod, chown, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
@@ -42,12 +43,23 @@ export function embeddedBinaries(): string {
 
 /** A free TCP port on loopback. */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 32_768);
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+}
+
+/** Below what systems give to outgoing connections, which may take a port before the server that it is meant for. */
+const given = new Set<number>();
+
+function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const address = server.address();
-  await new Promise<void>((done) => server.close(() => done()));
-  if (address === null || typeof address === 'string') throw new Error('no TCP address');
-  return address.port;
+  return new Promise((done) => {
+    server.once('error', () => done(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
+  });
 }
 
 /** PostgreSQL refuses to run as root; there, the system's `postgres` runs it, or else `nobody`. No user is made. */

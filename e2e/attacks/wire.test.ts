@@ -538,9 +538,17 @@ async function backends(name: string): Promise<number> {
   return Number(rows[0]?.count);
 }
 
+/** When the last one began that sleeps. */
+async function newestSleep(): Promise<string | null | undefined> {
+  const { rows } = await admin.query<{ began: string | null }>(
+    "SELECT max(query_start)::text AS began FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'",
+  );
+  return rows[0]?.began;
+}
+
 async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-  for (const end = Date.now() + 5_000; Date.now() < end; await sleep(20)) if (await holds()) return;
-  assert.fail(`not within five seconds: ${what}`);
+  for (const end = Date.now() + 30_000; Date.now() < end; await sleep(20)) if (await holds()) return;
+  assert.fail(`not within 30 seconds: ${what}`);
 }
 
 /** Each state that a session can be in, by what the client has sent. */
@@ -628,8 +636,12 @@ describe('sides that go away', () => {
 describe('cancels', () => {
   const sleeping = async (version?: Readonly<Record<string, string>>) => {
     const one = await client(version);
+    const before = await newestSleep();
     one.send(send.query('SELECT pg_sleep(20)'));
-    await sleep(100);
+    await until('it sleeps', async () => {
+      const now = await newestSleep();
+      return now !== null && now !== before;
+    });
     return one;
   };
 

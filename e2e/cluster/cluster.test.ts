@@ -64,7 +64,7 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
       'wait',
       `pod/${name}`,
       '--for=jsonpath={.status.phase}=Succeeded',
-      '--timeout=60s',
+      '--timeout=180s',
     ]);
     return cluster.kubectl(['logs', name]);
   };
@@ -158,7 +158,7 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
     const script = `
       export PGPASSWORD=secret
       until psql -h postgres.default.svc.cluster.local -U postgres -Atc 'select 6*7'; do sleep 0.2; done
-      curl -s -o /dev/null -w '%{http_code}\\n' http://store.default:7070/
+      curl -s --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null -w '%{http_code}\\n' http://store.default:7070/
       curl -sk https://kubernetes.default.svc/version
     `;
     await apply(pod('client', { containers: [{ name: 'one', script }] }));

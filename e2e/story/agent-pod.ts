@@ -68,7 +68,7 @@ export async function outputOf(stage: Stage, name: string, namespace = AGENTS): 
     stage.kubectl(`logs ${name} --namespace ${namespace} --container ${container}`);
   try {
     await stage.kubectl(
-      `wait --for jsonpath={.status.phase}=Succeeded pod/${name} --namespace ${namespace} --timeout 60s`,
+      `wait --for jsonpath={.status.phase}=Succeeded pod/${name} --namespace ${namespace} --timeout 240s`,
     );
   } catch (error) {
     const told = await Promise.all([logs('agent'), logs('sidewarden')].map((text) => text.catch(String)));

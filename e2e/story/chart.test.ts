@@ -278,7 +278,9 @@ psql -Atc "drop table orders"; psql -Atc "delete from orders where id = 1" & sle
     const raw = (path: string) => stage.kubectl(`get --raw ${path}`);
     const sidecar = await until('the sidecar has counted', async () => {
       const text = await raw(`/api/v1/namespaces/${AGENTS}/pods/counted:15090/proxy/metrics`);
-      return total(samplesOf(text), 'sidewarden_holds_pending') === 1 ? text : undefined;
+      const samples = samplesOf(text);
+      const names = ['sidewarden_holds_pending', 'sidewarden_client_connections'];
+      return names.every((name) => total(samples, name) === 1) ? text : undefined;
     });
     const counted = samplesOf(sidecar);
     // What the chart's PodMonitor looks for.
@@ -290,7 +292,6 @@ psql -Atc "drop table orders"; psql -Atc "delete from orders where id = 1" & sle
     assert.deepEqual(['allow', 'deny', 'hold'].map(operations), [2, 1, 1]);
     assert.equal(total(counted, 'sidewarden_rows_total', ours), 53);
     assert.equal(total(counted, 'sidewarden_masked_values_total', ours), 50);
-    assert.equal(total(counted, 'sidewarden_client_connections', ours), 1);
     assert.ok(total(counted, 'sidewarden_recorder_lag_seconds') < 60);
     assert.equal(total(counted, 'sidewarden_policy_stale_seconds'), 0);
     assert.match(sidecar, /^sidewarden_spool_bytes \d+$/m);
@@ -299,13 +300,18 @@ psql -Atc "drop table orders"; psql -Atc "delete from orders where id = 1" & sle
     const pods = await stage.kubectl(
       `get pods --namespace ${OPERATOR} --selector app.kubernetes.io/name=sidewarden --output jsonpath={.items[*].metadata.name}`,
     );
-    const texts = await Promise.all(
-      pods.split(' ').map((pod) => raw(`/api/v1/namespaces/${OPERATOR}/pods/${pod}:8080/proxy/metrics`)),
-    );
+    const texts = await until('counted and steady: one leader, two streams', async () => {
+      const told = await Promise.all(
+        pods.split(' ').map((pod) => raw(`/api/v1/namespaces/${OPERATOR}/pods/${pod}:8080/proxy/metrics`)),
+      );
+      const samples = samplesOf(told.join('\n'));
+      const [leaders, streams] = ['sidewarden_leader', 'sidewarden_broker_streams'].map((name) =>
+        total(samples, name),
+      );
+      return leaders === 1 && streams === 2 ? told : undefined;
+    });
     const done = samplesOf(texts.join('\n'));
-    assert.equal(total(done, 'sidewarden_leader'), 1);
     assert.ok(total(done, 'sidewarden_injections_total', 'outcome="injected"') > 0);
-    assert.equal(total(done, 'sidewarden_broker_streams'), 2, 'counted and steady');
     assert.ok(total(done, 'sidewarden_approvals', 'phase="pending"') > 0);
     assert.ok(total(done, 'sidewarden_sessions', 'phase="active"') > 0);
     assert.ok(total(done, 'sidewarden_certificate_expiry_timestamp_seconds') > Date.now() / 1000);
@@ -335,7 +341,9 @@ async function uninstall(): Promise<void> {
 
 /** A run of an agent works. */
 async function works(name: string): Promise<void> {
-  await apply(stage, [agentPod({ name, script: `psql -Atc "select 'works', count(*) from customers"` })]);
+  const pod = agentPod({ name, script: `psql -Atc "select 'works', count(*) from customers"` });
+  // A webhook that was just installed may not be reached for a moment: then nothing is admitted.
+  await until('it is admitted', () => apply(stage, [pod]).then(() => true));
   assert.match(await outputOf(stage, name), /works\|50/);
 }
 

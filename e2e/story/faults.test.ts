@@ -18,6 +18,8 @@ let scene: FaultScene;
 
 /** Seconds. */
 const RECOVERY = 30;
+/** For what several parts must do one after the other when all of them have just been started. */
+const ALL_OF_IT = 120;
 /** A replica that dies without a word is taken over from when its Lease has run out. */
 const TAKEOVER = 20;
 const ROWS = 1_000_000;
@@ -100,7 +102,7 @@ async function goesOn({ hold, approval, row, rows }: Busy): Promise<void> {
 
 /** Connections were cut: what was held did not run and never will, and the clients came back by themselves. */
 async function startsAgain({ hold, approval, row, rows }: Busy, why: string): Promise<void> {
-  const phase = await within(RECOVERY, 'nobody is asked any more', async () => {
+  const phase = await within(ALL_OF_IT, 'nobody is asked any more', async () => {
     const found = (await scene.approvals()).find(({ metadata }) => metadata.name === approval)?.status;
     const completed = found?.conditions?.find(({ type }) => type === 'Completed');
     return found?.phase === 'Pending' || completed === undefined
@@ -117,7 +119,7 @@ async function startsAgain({ hold, approval, row, rows }: Busy, why: string): Pr
 
 async function ended(...jobs: readonly AgentJob[]): Promise<void> {
   const pods = await Promise.all(jobs.map(async (job) => `${AGENTS}/${await job.pod()}`));
-  await within(RECOVERY, 'their sessions are over, and revoked', async () => {
+  await within(ALL_OF_IT, 'their sessions are over, and revoked', async () => {
     const mine = (await scene.sessions()).filter(({ spec }) => pods.includes(spec.identity.pod ?? ''));
     return mine.length > 0 && mine.every(({ status }) => status?.phase === 'Ended') ? true : undefined;
   });
@@ -178,6 +180,7 @@ for (const [what, fault, component, row] of [
     const ends = await agentJob(scene, {
       name: `${fault}-ends`,
       script: `${AGAIN}; again "SELECT 'fault-${fault}-ends'"; echo begun; sleep 3; again "SELECT 'fault-${fault}-away'"`,
+      grace: 120,
     });
     await logged(ends, /begun/);
     await scene.own.kill(component);

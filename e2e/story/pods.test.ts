@@ -144,7 +144,7 @@ test(
   'init containers, several containers, restarts and schedules: each has its database',
   { skip },
   async () => {
-    await stage.kubectl(`wait --for condition=Complete job/prepared --namespace ${AGENTS} --timeout 90s`);
+    await stage.kubectl(`wait --for condition=Complete job/prepared --namespace ${AGENTS} --timeout 240s`);
     for (const container of ['first', 'second', 'agent']) {
       const said = await stage.kubectl(`logs job/prepared --namespace ${AGENTS} --container ${container}`);
       assert.match(said, /^(first|second|main)\|50$/m);
@@ -253,7 +253,7 @@ test('a wrong password: who sees what, and that it heals', { skip }, async () =>
     'the connection is ready again',
     async () => ((await reason()) === 'Reconciled' ? true : undefined),
     {
-      limit: 90_000,
+      limit: 240_000,
     },
   );
   await stage.kubectl(`delete pod mistaken --namespace ${AGENTS} --wait=false`);
@@ -315,14 +315,17 @@ test('a run that ends in the middle of a statement ends cleanly', { skip }, asyn
       name: 'hasty',
       script: 'psql -Atc "select pg_sleep(120)" & sleep 3; psql -Atc "select current_user"; exit 0',
     }),
-    agentPod({ name: 'killed', script: 'psql -Atc "select current_user, pg_sleep(120)"' }),
+    agentPod({
+      name: 'killed',
+      script: `trap 'exit 1' TERM; psql -Atc "select current_user, pg_sleep(120)" & wait`,
+    }),
   ]);
   await outputOf(stage, 'hasty');
   const code = 'jsonpath={.status.initContainerStatuses[0].state.terminated.exitCode}';
   assert.equal(await stage.kubectl(`get pod hasty --namespace ${AGENTS} --output ${code}`), '0');
   await until('the statement runs', async () => {
     const rows = await stage.query(
-      "select 1 from pg_stat_activity where query like '%pg_sleep(120)%' and usename like 'sw_%'",
+      "select 1 from pg_stat_activity where query like '%current_user, pg_sleep(120)%' and usename like 'sw_%'",
     );
     return rows.length > 0 ? true : undefined;
   });
@@ -374,7 +377,7 @@ test('runs that begin and end together do not disturb each other', { skip }, asy
       spec: { backoffLimit: 0, parallelism: 8, completions: 8, template: podTemplate(crowd) },
     },
   ]);
-  await stage.kubectl(`wait --for condition=Complete job/crowd --namespace ${AGENTS} --timeout 90s`);
+  await stage.kubectl(`wait --for condition=Complete job/crowd --namespace ${AGENTS} --timeout 240s`);
 });
 
 test('a schedule has made its run', { skip }, async () => {
@@ -387,7 +390,7 @@ test('a schedule has made its run', { skip }, async () => {
       const [pod] = pods.split('\n').filter((name) => name.startsWith('pod/tick-'));
       return pod === undefined ? undefined : outputOf(stage, pod.replace('pod/', ''));
     },
-    { limit: 90_000, every: 500 },
+    { limit: 240_000, every: 500 },
   );
   assert.match(said, /tick\|500/);
 });

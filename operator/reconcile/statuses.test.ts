@@ -77,7 +77,7 @@ suite('statuses', { skip: unavailable ?? false }, () => {
       last = await condition(resource, name, type);
       return last && `${String(last['status'])} ${String(last['reason'])}` === expected ? last : undefined;
     };
-    return until(`${type} is ${expected}`, look, { limit: 20_000 }).catch((error: unknown) => {
+    return until(`${type} is ${expected}`, look, { limit: 90_000 }).catch((error: unknown) => {
       throw new Error(`${type} is not ${expected} but ${JSON.stringify(last)}`, { cause: error });
     });
   }
