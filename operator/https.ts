@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Certificates } from './admission/certificate-source.ts';
+import { Shares } from './shares.ts';
 
 export interface HttpsOptions {
   /** 0 for any free one. */
@@ -58,17 +59,11 @@ export async function startHttps(options: HttpsOptions): Promise<HttpsServer> {
 }
 
 function limitEach(server: Server, limit: number): void {
-  const open = new Map<string, number>();
+  const open = new Shares({ whole: Infinity, each: limit });
   server.on('connection', (socket: Socket) => {
     const from = socket.remoteAddress ?? '';
-    const count = (open.get(from) ?? 0) + 1;
-    open.set(from, count);
-    socket.once('close', () => {
-      const left = (open.get(from) ?? 0) - 1;
-      if (left > 0) open.set(from, left);
-      else open.delete(from);
-    });
-    if (count > limit) socket.destroy();
+    if (open.take(from, 1)) socket.once('close', () => open.give(from, 1));
+    else socket.destroy();
   });
 }
 

@@ -5,10 +5,10 @@ import { podHandlers } from '../../operator/admission/handlers.ts';
 import { isJson, object, objects, type Json } from '../../operator/admission/json.ts';
 import { ownCertificates } from '../../operator/admission/own-certificates.ts';
 import { startAdmission, type Handler } from '../../operator/admission/server.ts';
-import { webhookConfigurations } from '../../operator/admission/webhook-configurations.ts';
 import { connectKube } from '../../operator/kube/connect.ts';
 import { until } from '../cluster/component.ts';
 import { startControlPlane, type ControlPlane } from '../cluster/control-plane.ts';
+import { OWN_KINDS, webhooksAt } from './webhooks.ts';
 
 /** Its `edit` in each of the agents' namespaces, and nothing else. */
 export const developer = { user: 'dev', groups: ['developers', 'system:authenticated'] };
@@ -135,13 +135,7 @@ export async function startAdmissionScene(
 }
 
 function configure(client: (path: string) => Json, others: readonly string[]): readonly Json[] {
-  const all = webhookConfigurations({ name: 'sidewarden', namespace: 'sidewarden', service: 'sidewarden' });
-  const ours = all.map((configuration) => ({
-    ...configuration,
-    webhooks: configuration.webhooks
-      .filter((webhook) => !['/stamp', '/validate'].includes(webhook.clientConfig.service.path))
-      .map((webhook) => ({ ...webhook, clientConfig: client(webhook.clientConfig.service.path) })),
-  }));
+  const ours = webhooksAt(client, (path) => !OWN_KINDS.includes(path));
   const [mutating] = ours;
   const [first] = mutating?.webhooks ?? [];
   // Webhooks are asked in the order of their configurations' names.

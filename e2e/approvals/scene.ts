@@ -8,7 +8,6 @@ import { approvalHandler, stampHandler } from '../../operator/admission/approval
 import { object as json, type Json } from '../../operator/admission/json.ts';
 import { startAdmission, type Handler } from '../../operator/admission/server.ts';
 import { sessionHandler } from '../../operator/admission/sessions.ts';
-import { webhookConfigurations } from '../../operator/admission/webhook-configurations.ts';
 import { createApprovals, type Approvals } from '../../operator/approval/approvals.ts';
 import type { ToldOutcome } from '../../operator/approval/outcome.ts';
 import type { ApprovalRun } from '../../operator/approval/request.ts';
@@ -17,7 +16,9 @@ import { connectKube, type RunningKube } from '../../operator/kube/connect.ts';
 import { SESSIONS } from '../../operator/kube/kube.ts';
 import { approvalController } from '../../operator/reconcile/approval.ts';
 import { runController } from '../../operator/reconcile/controller.ts';
+import { alterOrders } from '../../sidecar/approval/fixture.ts';
 import type { ApprovalMessage } from '../../sidecar/broker/protocol.ts';
+import { OWN_KINDS, webhooksAt } from '../admission/webhooks.ts';
 import { createAuthority } from '../cluster/certificates.ts';
 import { until } from '../cluster/component.ts';
 import { startControlPlane, type ControlPlane } from '../cluster/control-plane.ts';
@@ -168,19 +169,8 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
     log: pino({ level: 'silent' }),
   });
   const caBundle = Buffer.from(authority.certificate).toString('base64');
-  const configurations = webhookConfigurations({
-    name: 'sidewarden',
-    namespace: 'sidewarden',
-    service: 's',
-  }).map((configuration) => ({
-    ...configuration,
-    webhooks: configuration.webhooks
-      .filter(({ name }) => name === 'stamp.sidewarden.dev' || name === 'validate.sidewarden.dev')
-      .map(({ clientConfig, ...webhook }) => ({
-        ...webhook,
-        clientConfig: { url: `https://127.0.0.1:${server.port}${clientConfig.service.path}`, caBundle },
-      })),
-  }));
+  const client = (path: string) => ({ url: `https://127.0.0.1:${server.port}${path}`, caBundle });
+  const configurations = webhooksAt(client, (path) => OWN_KINDS.includes(path));
   const [mutating] = configurations;
   const [stamp] = mutating?.webhooks ?? [];
   const other = {
@@ -190,7 +180,7 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
       {
         ...stamp,
         name: 'other.example.com',
-        clientConfig: { url: `https://127.0.0.1:${server.port}/other`, caBundle },
+        clientConfig: client('/other'),
       },
     ],
   };
@@ -275,18 +265,7 @@ export function messageOf({
     ...(key === undefined ? {} : { key }),
     connection: `${NAMESPACE}/orders-db`,
     recording,
-    operation: {
-      text: statement,
-      parameters: [],
-      verb: 'ALTER TABLE',
-      effects: ['ddl'],
-      tables: [{ name: 'public.orders', access: ['ddl'], indirect: false }],
-      database: 'orders',
-      role: 'app',
-      searchPath: ['public'],
-      inTransaction: false,
-      transactionWrote: false,
-    },
+    operation: { ...alterOrders(statement) },
     digest: `sha256:${asked.toString(16).padStart(64, '0')}`,
     requirements: rules.map((rule) => ({ policy: `${NAMESPACE}/orders`, rule })),
     evidence: { estimatedRows: 12 },

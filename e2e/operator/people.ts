@@ -1,5 +1,6 @@
 /** Connections, policies and people of the attacks: what each may by RBAC, and whom the rules name. */
 import type { Approval } from '../../crds/approval.ts';
+import { alterOrders } from '../../sidecar/approval/fixture.ts';
 import type { Answer, Client } from './client.ts';
 import { ACCESS, type Run, type World } from './world.ts';
 
@@ -132,19 +133,7 @@ export function message(more: object = {}, operation: object = {}): Readonly<Rec
   return {
     connection: ORDERS,
     recording: 'rec-1',
-    operation: {
-      text: `ALTER TABLE orders ADD note${asked} text`,
-      parameters: [],
-      verb: 'ALTER TABLE',
-      effects: ['ddl'],
-      tables: [{ name: 'public.orders', access: ['ddl'], indirect: false }],
-      database: 'orders',
-      role: 'app',
-      searchPath: ['public'],
-      inTransaction: false,
-      transactionWrote: false,
-      ...operation,
-    },
+    operation: { ...alterOrders(`ALTER TABLE orders ADD note${asked} text`), ...operation },
     digest: `sha256:${asked.toString(16).padStart(64, '0')}`,
     requirements: [{ policy: `${ACCESS}/orders`, rule: 'schema' }],
     evidence: { estimatedRows: 12 },

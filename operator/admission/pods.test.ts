@@ -9,6 +9,7 @@ import {
   startControlPlane,
   type ControlPlane,
 } from '../../e2e/cluster/control-plane.ts';
+import { OWN_KINDS, webhooksAt } from '../../e2e/admission/webhooks.ts';
 import type { Outcome } from '../../e2e/cluster/access.ts';
 import { connectKube, type RunningKube } from '../kube/connect.ts';
 import { SIDECAR_NAME } from '../kube/names.ts';
@@ -19,13 +20,11 @@ import type { HttpsServer } from '../https.ts';
 import { ownCertificates } from './own-certificates.ts';
 import { startAdmission, type Handler } from './server.ts';
 import type { WatchedCertificates } from './watched-certificates.ts';
-import { webhookConfigurations } from './webhook-configurations.ts';
 import { setBundles } from './webhooks.ts';
 
 const skip = (await controlPlaneUnavailable()) ?? false;
 const log = pino({ level: 'silent' });
 const DAY = 86_400_000;
-const NAME = 'sidewarden';
 let plane: ControlPlane;
 let kube: RunningKube;
 let certificates: WatchedCertificates;
@@ -71,14 +70,7 @@ const mesh: Handler = ({ object: pod }) => {
 
 /** The product's configurations, at our own address. */
 function configurations(): readonly Json[] {
-  const all = webhookConfigurations({ name: NAME, namespace: 'sidewarden', service: 'sidewarden' });
-  const ours = all.map((configuration) => ({
-    ...configuration,
-    webhooks: configuration.webhooks
-      // What others build answers elsewhere.
-      .filter((webhook) => !['/stamp', '/validate'].includes(webhook.clientConfig.service.path))
-      .map((webhook) => ({ ...webhook, clientConfig: client(webhook.clientConfig.service.path) })),
-  }));
+  const ours = webhooksAt(client, (path) => !OWN_KINDS.includes(path));
   const [mutating] = ours;
   const [first] = mutating?.webhooks ?? [];
   const meshes = {
@@ -562,7 +554,7 @@ test(
     for (let year = 0; year < 20; year += 1) {
       now += YEAR;
       await certificates.look();
-      await setBundles(kube, NAME, certificates.current().bundle);
+      await setBundles(kube, 'sidewarden', certificates.current().bundle);
       shown.add(certificates.current().certificate);
       bundles.add(certificates.current().bundle);
       const before = requests;

@@ -5,8 +5,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { startHttps, type HttpsServer } from '../https.ts';
+import { Shares } from '../shares.ts';
 import type { Certificates } from './certificate-source.ts';
-import { Intake } from './intake.ts';
 import { answerReview, parseReview, type AdmissionAnswer, type AdmissionRequest } from './review.ts';
 
 /** What answers at one path. A rejection is a refusal. */
@@ -27,7 +27,7 @@ export interface AdmissionOptions {
 
 /** The API server takes at most 3 MiB of an object; a review holds two and what stands around them. */
 const MAX_BODY = 8 * 1024 * 1024;
-/** Bytes of bodies in memory: a tenth of what the API server may send at once would do, and the operator's limit is 512 MiB. */
+/** Bytes of bodies in memory; anyone in the cluster reaches this port, agents too. A tenth of what the API server may send at once would do, and the operator's limit is 512 MiB. */
 const INTAKE = { whole: 96 * 1024 * 1024, each: 48 * 1024 * 1024 };
 const MAX_CONNECTIONS = { whole: 4096, each: 1024 };
 /** Milliseconds. Below the webhooks' own 10 s, so that the reason reaches the user. */
@@ -38,7 +38,7 @@ const IDLE_DEADLINE = 150_000;
 
 /** Rejects when it cannot listen. */
 export function startAdmission(options: AdmissionOptions): Promise<HttpsServer> {
-  const intake = new Intake(INTAKE);
+  const intake = new Shares(INTAKE);
   return startHttps({
     ...options,
     minVersion: 'TLSv1.2',
@@ -58,7 +58,7 @@ export function startAdmission(options: AdmissionOptions): Promise<HttpsServer> 
 
 async function serve(
   options: AdmissionOptions,
-  intake: Intake,
+  intake: Shares,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -110,7 +110,7 @@ type Body =
   | { readonly kind: 'too-much' }
   | { readonly kind: 'broken' };
 
-async function read(request: IncomingMessage, intake: Intake): Promise<Body> {
+async function read(request: IncomingMessage, intake: Shares): Promise<Body> {
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY) return { kind: 'too-long' };
   const from = request.socket.remoteAddress ?? '';
   const chunks: Buffer[] = [];

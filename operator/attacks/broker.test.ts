@@ -287,36 +287,22 @@ suite('a broker under attack', { skip: unavailable ?? false, timeout: 600_000 },
     );
     // Ended ones fill the API server as well.
     let made = 0;
-    for (let i = 0; i < 100; i += 1) {
-      const { body } = await flooder.sidecar.post('/v1/approvals', message());
-      if (body['kind'] !== 'pending') continue;
-      made += 1;
-      await flooder.sidecar.post('/v1/approvals/end', {
-        connection: ORDERS,
-        name: body['name'],
-        how: 'ClientCancelled',
-      });
-    }
-    for (const { body } of answers)
-      if (body['kind'] === 'pending')
-        await flooder.sidecar.post('/v1/approvals/end', {
-          connection: ORDERS,
-          name: body['name'],
-          how: 'ClientCancelled',
-        });
-    for (let i = 0; i < 200; i += 1) {
-      const { body } = await flooder.sidecar.post('/v1/approvals', message());
-      if (body['kind'] !== 'pending') continue;
-      made += 1;
-      await flooder.sidecar.post('/v1/approvals/end', {
-        connection: ORDERS,
-        name: body['name'],
-        how: 'ClientCancelled',
-      });
-    }
+    const cancel = (by: Run, name: unknown) =>
+      by.sidecar.post('/v1/approvals/end', { connection: ORDERS, name, how: 'ClientCancelled' });
+    const askAndCancel = async (times: number) => {
+      for (let i = 0; i < times; i += 1) {
+        const { body } = await flooder.sidecar.post('/v1/approvals', message());
+        if (body['kind'] !== 'pending') continue;
+        made += 1;
+        await cancel(flooder, body['name']);
+      }
+    };
+    await askAndCancel(100);
+    for (const { body } of answers) if (body['kind'] === 'pending') await cancel(flooder, body['name']);
+    await askAndCancel(200);
     assert.ok(made < 150, `${made} more were made`);
     const own = await held(victim);
-    await victim.sidecar.post('/v1/approvals/end', { connection: ORDERS, name: own, how: 'ClientCancelled' });
+    await cancel(victim, own);
   });
 
   test('counts are numbers that make sense, of its own session, and only grow', async () => {

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { BROKER_AUDIENCE } from '../../sidecar/broker/protocol.ts';
 import type { Kube, UserInfo } from '../kube/kube.ts';
+import { Shares } from '../shares.ts';
 import { BrokerFailure } from './broker-failure.ts';
 
 export interface Caller {
@@ -26,8 +27,7 @@ const FRESH = 3_000;
 const MAX_KEPT = 8192;
 const FRESH_REFUSAL = 1_000;
 /** Reviews under way, in all and from one address: what nobody has vouched for yet must not flood the API server. */
-const MAX_REVIEWS = 128;
-const MAX_REVIEWS_FROM = 16;
+const REVIEWS = { whole: 128, each: 16 };
 
 interface Kept {
   readonly caller: Caller | undefined;
@@ -38,7 +38,7 @@ export class Callers {
   readonly #kube: Pick<Kube, 'tokenReview'>;
   readonly #kept = new Map<string, Kept>();
   readonly #asked = new Map<string, Promise<Caller | undefined>>();
-  readonly #askedFrom = new Map<string, number>();
+  readonly #reviews = new Shares(REVIEWS);
 
   constructor(kube: Pick<Kube, 'tokenReview'>) {
     this.#kube = kube;
@@ -66,15 +66,11 @@ export class Callers {
   #review(hash: string, token: string, address: string): Promise<Caller | undefined> {
     const asked = this.#asked.get(hash);
     if (asked !== undefined) return asked;
-    const from = this.#askedFrom.get(address) ?? 0;
-    if (this.#asked.size >= MAX_REVIEWS || from >= MAX_REVIEWS_FROM)
+    if (!this.#reviews.take(address, 1))
       throw new BrokerFailure('unavailable', 'too many tokens are being reviewed; try again');
-    this.#askedFrom.set(address, from + 1);
     const review = this.#ask(hash, token).finally(() => {
       this.#asked.delete(hash);
-      const left = (this.#askedFrom.get(address) ?? 1) - 1;
-      if (left > 0) this.#askedFrom.set(address, left);
-      else this.#askedFrom.delete(address);
+      this.#reviews.give(address, 1);
     });
     this.#asked.set(hash, review);
     return review;

@@ -21,6 +21,7 @@ import type { Again } from '../kube/queue.ts';
 import { readApproval, readSession } from '../kube/read.ts';
 import { writeStatus } from './condition.ts';
 import { own, type Controller } from './controller.ts';
+import { remove } from './remove.ts';
 
 export interface ApprovalControllerOptions {
   readonly kube: Pick<Kube, 'stores' | 'get' | 'patch' | 'delete' | 'event'>;
@@ -101,15 +102,12 @@ function sessionIsOver(object: KubeObject | undefined): boolean {
 
 async function collect(
   { kube, ttl = DAY_MS, clock = Date.now }: ApprovalControllerOptions,
-  { metadata }: KubeObject,
+  object: KubeObject,
   approval: Approval,
 ): Promise<Again | undefined> {
   const left = endedAt(approval) + ttl - clock();
   if (left > 0) return { after: left };
-  const { namespace, name, uid } = metadata;
-  const gone = await kube.delete(APPROVALS, namespace, name, uid);
-  if (gone.kind === 'rejected')
-    throw new Error(`Approval ${namespace}/${name} cannot be deleted: ${gone.message}`);
+  await remove(kube, APPROVALS, object);
   return undefined;
 }
 

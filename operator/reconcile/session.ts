@@ -29,6 +29,7 @@ import type { Provisioner, RunRole } from '../provision/provisioner.ts';
 import type { Recordings } from '../recordings/recordings.ts';
 import { ChangedMeanwhile, type Finding, type StatusChange } from './condition.ts';
 import { type Controller, own } from './controller.ts';
+import { remove } from './remove.ts';
 import { report } from './report.ts';
 import { runState, sidecarRuns } from './run.ts';
 import { TargetMissing, connectionOf, targetOf } from './session-target.ts';
@@ -226,14 +227,11 @@ class SessionReconciler {
 
   async #ended(object: KubeObject, session: Session): Promise<Again | undefined> {
     const { kube, ttl } = this.#options;
-    const { namespace, name, uid } = object.metadata;
     const age = Date.now() - Date.parse(session.status?.endedAt ?? object.metadata.creationTimestamp);
     const complete = await this.#recordings(object, session);
     const kept = complete ? ttl : Math.max(ttl, WEEK);
     if (age >= kept) {
-      const gone = await kube.delete(SESSIONS, namespace, name, uid);
-      if (gone.kind === 'rejected')
-        throw new Error(`Session ${namespace}/${name} cannot be deleted: ${gone.message}`);
+      await remove(kube, SESSIONS, object);
       return undefined;
     }
     return { after: complete ? kept - age : Math.min(kept - age, Math.max(LOOK_AGAIN, age / 4)) };

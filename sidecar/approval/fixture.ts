@@ -112,23 +112,28 @@ export function asked({
     connection,
     session,
     identity,
-    operation: {
-      text,
-      parameters: [],
-      verb: 'ALTER TABLE',
-      effects: ['ddl'],
-      tables: [{ name: 'public.orders', access: ['ddl'], indirect: false }],
-      database: 'orders',
-      role: 'app',
-      searchPath: ['public'],
-      inTransaction: false,
-      transactionWrote: false,
-    },
+    operation: alterOrders(text),
     digest,
     requirements: [requirement(['dba'])],
     evidence: { unavailable: 'not explainable' },
     maxPending: 5,
     ...rest,
+  };
+}
+
+/** A statement of that text, which changes a table. */
+export function alterOrders(text: string): ApprovalRequest['operation'] {
+  return {
+    text,
+    parameters: [],
+    verb: 'ALTER TABLE',
+    effects: ['ddl'],
+    tables: [{ name: 'public.orders', access: ['ddl'], indirect: false }],
+    database: 'orders',
+    role: 'app',
+    searchPath: ['public'],
+    inTransaction: false,
+    transactionWrote: false,
   };
 }
 
