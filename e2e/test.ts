@@ -82,7 +82,11 @@ for (const [file, took] of slowest) say('dim', `  ${took.toFixed(1).padStart(6)}
 say('dim', `  ${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  all, on the clock`);
 if (failed.length > 0) {
   say('red', '\nfailed:');
-  for (const { file, name } of failed) process.stdout.write(`  ${file}: ${name}\n`);
+  // With the reasons once more: of a long log often only the end is kept.
+  for (const { file, name, reason } of failed) {
+    const beginning = reason.split('\n').slice(0, 25).join('\n').slice(0, 3000);
+    process.stdout.write(`  ${file}: ${name}\n${beginning.replaceAll(/^/gm, '      ')}\n`);
+  }
 }
 say(
   failed.length > 0 ? 'red' : 'green',

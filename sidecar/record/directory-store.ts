@@ -36,7 +36,6 @@ export class DirectoryStore implements RecordingStore {
   async create(session: string, name: string): Promise<LiveSegment> {
     const path = this.#path(session, name);
     return guarded(`cannot make ${name}`, async () => {
-      await mkdir(this.#folder(session), { recursive: true, mode: 0o700 });
       return new LiveFile(await open(path, 'wx', 0o600), [this.#folder(session), this.#root]);
     });
   }

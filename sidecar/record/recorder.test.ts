@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -275,6 +276,18 @@ test('a backlog over its cap fails the recording', async (t) => {
   assert.ok(recorder.failed);
   open();
   await assert.rejects(recorder.close('end'), /could not be completed/);
+});
+
+test('files deleted before the first segment is there fail the recording: it goes on nowhere without its header', async (t) => {
+  const { folder, store } = await sampleFolder(t);
+  const failed = Promise.withResolvers<Error>();
+  const recorder = await openSample(store, { onFailure: failed.resolve });
+  // The first lines are still on their way.
+  rmSync(join(folder, recorder.session), { recursive: true });
+  recorder.append(sampleDecision(1));
+  assert.match(String(await failed.promise), /cannot make 000001\.jsonl: ENOENT/);
+  assert.ok(recorder.failed);
+  assert.deepEqual(await store.sessions(), []);
 });
 
 test('an event that cannot be encoded fails the recording and does not throw', async (t) => {

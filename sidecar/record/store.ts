@@ -17,7 +17,7 @@ export interface RecordingStore {
   sessions(): Promise<readonly string[]>;
   /** Names of what a session has, sorted. */
   list(session: string): Promise<readonly string[]>;
-  /** Makes the live segment; code `exists` when it is there already. */
+  /** Makes the live segment of a session that has its header: one whose files are gone fails. Code `exists` when it is there already. */
   create(session: string, name: string): Promise<LiveSegment>;
   /** Writes once: whole or not at all, code `exists` when the name is taken. Durable when it resolves. */
   put(session: string, name: string, content: AsyncIterable<Uint8Array>): Promise<void>;
