@@ -15,7 +15,7 @@ import { controlPlaneUnavailable } from '../../e2e/cluster/control-plane.ts';
 import { type TestPostgres, freePort, startPostgres } from '../../e2e/postgres.ts';
 import { ensureSession } from '../broker/session-object.ts';
 import { CONNECTIONS, type KubeObject, PODS, SESSIONS } from '../kube/kube.ts';
-import { CONNECTION_FINALIZER, INJECTED_LABEL, SESSION_FINALIZER } from '../kube/names.ts';
+import { CONNECTION_FINALIZER, INJECTED_LABEL, SESSION_FINALIZER, SIDECAR_NAME } from '../kube/names.ts';
 import { readConnection, readSession } from '../kube/read.ts';
 import { roleName } from '../provision/postgres/mark.ts';
 import { type PostgresProvisioner, createPostgresProvisioner } from '../provision/postgres/provisioner.ts';
@@ -23,6 +23,7 @@ import type { Provisioned, Target } from '../provision/provisioner.ts';
 import { connectionHoldController } from './connection-hold.ts';
 import { type RunningController, runController } from './controller.ts';
 import { orphanController } from './orphan.ts';
+import { sidecarRuns } from './run.ts';
 import { sessionController } from './session.ts';
 
 const unavailable = await controlPlaneUnavailable();
@@ -328,6 +329,92 @@ suite('the life of sessions', { skip: unavailable ?? false }, () => {
     });
     assert.ok(!(await roles()).includes(run.provisioned.username));
   });
+
+  const report = async ({ session }: Run, status: object) => {
+    const { name } = session.metadata;
+    const written = await cluster.kube.patch(
+      SESSIONS,
+      'access',
+      name,
+      { status: { phase: 'Active', ...status } },
+      'status',
+    );
+    assert.equal(written.kind, 'written', JSON.stringify(written));
+  };
+  const sidecarStarted = async ({ pod }: Run) => {
+    const status = {
+      initContainerStatuses: [
+        { ...ENDED, name: SIDECAR_NAME, state: { running: { startedAt: '2026-11-21T12:00:00Z' } } },
+      ],
+    };
+    const { namespace, name } = pod.metadata;
+    const written = await cluster.kube.patch(PODS, namespace, name, { status }, 'status');
+    assert.equal(written.kind, 'written', JSON.stringify(written));
+    await until(
+      'the cache has it',
+      () => sidecarRuns(cluster.kube.stores.pods.get(namespace, name), pod.metadata.uid) || undefined,
+      { every: 10 },
+    );
+  };
+  const listsOf = ({ session }: Run) =>
+    completed.filter((each) => each.startsWith(`${session.metadata.name} `));
+  const gone = (run: Run) =>
+    until('it is gone', async () => ((await live(run)) === undefined ? true : undefined), { every: 20 });
+
+  test('a person deletes the Session while its sidecar runs: listed is what its last report says, and not before it', async () => {
+    const run = await begin();
+    const { name } = run.session.metadata;
+    await sidecarStarted(run);
+    await report(run, { recordings: 3 });
+    await cluster.kube.delete(SESSIONS, 'access', name);
+    // Said after it was looked at whether anything can be listed.
+    await until(
+      'it is revoked',
+      async () => {
+        const now = await live(run);
+        const said = now?.status?.conditions?.some(
+          ({ type, status }) => type === 'Revoked' && status === 'True',
+        );
+        return now === undefined || said === true ? true : undefined;
+      },
+      { every: 20 },
+    );
+    assert.deepEqual(listsOf(run), []);
+    assert.ok(await live(run));
+    assert.ok(!(await roles()).includes(run.provisioned.username));
+    await report(run, { phase: 'Ending', recordings: 4, sidecarDone: true });
+    await gone(run);
+    assert.deepEqual(listsOf(run), [`${name} 4`]);
+  });
+
+  for (const [what, said, over, lists] of [
+    ['for a minute, while its sidecar runs', { endedAt: '2026-11-21T12:00:00Z', recordings: 3 }, false, []],
+    ['and its sidecar is gone without its last report', { recordings: 3 }, true, []],
+    ['and its sidecar is gone, and said its last', { recordings: 3, sidecarDone: true }, true, ['3']],
+  ] as const)
+    test(`a Session was deleted ${what}: it goes at once`, async () => {
+      const run = await begin();
+      const { name, uid } = run.session.metadata;
+      await stop();
+      if (over) await end(run);
+      else await sidecarStarted(run);
+      await report(run, said);
+      await cluster.kube.delete(SESSIONS, 'access', name);
+      const cached = () => cluster.kube.stores.sessions.get('access', name)?.metadata;
+      await until('the cache has it', () => cached()?.deletionTimestamp, { every: 10 });
+      start();
+      await gone(run);
+      assert.deepEqual(
+        listsOf(run),
+        lists.map((count) => `${name} ${count}`),
+      );
+      const field = `involvedObject.uid=${uid},reason=RecordingCut`;
+      const events = () =>
+        cluster.plane.kubectl(['get', 'events', '-n', 'access', '-o', 'name', '--field-selector', field]);
+      if (lists.length === 0)
+        await until('it is told', async () => ((await events()) === '' ? undefined : true), { every: 50 });
+      else assert.equal(await events(), '');
+    });
 
   test('a connection is deleted: it stays until its sessions are revoked', async () => {
     await connectTo('going', door.port);

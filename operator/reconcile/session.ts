@@ -14,7 +14,9 @@
  * | Ended | they are not, and there is nobody to send more | RecordingComplete False, RecordingCut; looked again |
  * | Ended | for longer than the TTL | deleted; one with unfinished recordings is kept for a week |
  *
- * Deleted by a person it goes when it is revoked; what its recordings lack then is waited for no longer than a minute.
+ * Deleted by a person it goes when it is revoked and its recordings are listed; what they lack then is waited for no longer than a
+ * minute. How many there are is known with the sidecar's last report, which it sends when its pod ends: of a run that goes on for longer,
+ * or whose sidecar is gone without it, nothing is listed, RecordingComplete False, RecordingCut.
  * That a role must be revoked is what the finalizer says, which is there before anything is provisioned.
  */
 import { type Session, type SessionReason } from '../../crds/session.ts';
@@ -168,7 +170,7 @@ class SessionReconciler {
     const revoked = hasFinalizer(object) ? await this.#revoke(object, session) : undefined;
     if (object.metadata.deletionTimestamp === undefined) {
       await this.#say(object, [ready, ...(revoked ? [revoked] : [])], { phase: 'Ended', endedAt });
-    } else if (revoked && !(await this.#lastWait(object, session, endedAt))) {
+    } else if (revoked && !(await this.#lastWait(object, endedAt))) {
       await this.#say(object, [ready, revoked], { phase: 'Ending', endedAt });
       return { after: 2_000 };
     }
@@ -204,11 +206,28 @@ class SessionReconciler {
     }
   }
 
-  /** Of a session that is being deleted: whether its list of recordings is written, or was waited for long enough. */
-  async #lastWait(object: KubeObject, session: Session, endedAt: string): Promise<boolean> {
-    if (Date.now() - Date.parse(endedAt) > LAST_WAIT) return true;
+  /** Of a session that is being deleted: whether its list of recordings is written, will never be, or was waited for long enough. */
+  async #lastWait(object: KubeObject, endedAt: string): Promise<boolean> {
+    const { namespace, name, uid } = object.metadata;
+    const pod = await this.#pod(object);
+    // Live, and after the pod: of a sidecar that is gone, the last report is in the status by now, or never comes.
+    const live = await this.#options.kube.get(SESSIONS, namespace, name);
+    if (live?.metadata.uid !== uid) return true;
+    const session = parsed(live);
     if ((session.status?.recordings ?? 0) === 0 || this.#namesNoStore(object, session)) return true;
-    return (await this.#complete(object, session).catch(() => undefined)) !== undefined;
+    const done = session.status?.sidecarDone === true;
+    if (Date.now() - Date.parse(endedAt) <= LAST_WAIT) {
+      if (done) return (await this.#complete(object, session).catch(() => undefined)) !== undefined;
+      // What it has not reported yet would be missing in the list, and refused afterwards. One that crashed is started again.
+      if (sidecarRuns(pod, podUid(object)) || runState(pod, podUid(object)).kind === 'lives') return false;
+    }
+    await this.#cut(
+      object,
+      done
+        ? 'the Session object was deleted, and not all recordings are whole'
+        : 'the Session object was deleted before the last report of the sidecar: recordings may be missing',
+    );
+    return true;
   }
 
   async #release({ metadata: { namespace, name, uid } }: KubeObject): Promise<void> {
@@ -245,21 +264,14 @@ class SessionReconciler {
     const done = session.status?.sidecarDone === true;
     if (sidecar && !done) return false;
     if (this.#namesNoStore(object, session)) {
-      const message = 'the connection names no store: recordings go with the pod';
-      await this.#say(
-        object,
-        [{ type: 'RecordingComplete', status: 'False', reason: 'RecordingCut', message }],
-        {},
-      );
+      await this.#cut(object, 'the connection names no store: recordings go with the pod');
       return true;
     }
     if (!done) {
       // How many there are is not known: what is in the store may not be all.
-      const message = 'the sidecar ended before its last report was taken: recordings may be missing';
-      await this.#say(
+      await this.#cut(
         object,
-        [{ type: 'RecordingComplete', status: 'False', reason: 'RecordingCut', message }],
-        {},
+        'the sidecar ended before its last report was taken: recordings may be missing',
       );
       return session.status?.recordings === undefined;
     }
@@ -279,13 +291,16 @@ class SessionReconciler {
     } catch (error) {
       cut = error instanceof Error ? error.message : 'unknown';
     }
-    if (!sidecar)
-      await this.#say(
-        object,
-        [{ type: 'RecordingComplete', status: 'False', reason: 'RecordingCut', message: cut }],
-        {},
-      );
+    if (!sidecar) await this.#cut(object, cut);
     return false;
+  }
+
+  async #cut(object: KubeObject, message: string): Promise<void> {
+    await this.#say(
+      object,
+      [{ type: 'RecordingComplete', status: 'False', reason: 'RecordingCut', message }],
+      {},
+    );
   }
 
   #namesNoStore({ metadata }: KubeObject, session: Session): boolean {

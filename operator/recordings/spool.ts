@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, rmdir, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { FileFacts } from '../../sidecar/record/object-store/bucket.ts';
 import { uploadOrder } from '../../sidecar/record/object-store/keys.ts';
@@ -68,14 +68,17 @@ export class Spool {
         'unavailable',
         'the operator has no more room for recordings: the store is away',
       );
+    const path = this.#path(file);
     // Taken before it is written, so that many at once stay under the cap as well.
     this.#bytes += facts.bytes;
     let kept = false;
     try {
-      kept = await this.#write(this.#path(file), facts, content);
+      kept = await this.#write(path, facts, content);
     } finally {
       if (!kept) this.#bytes -= facts.bytes;
     }
+    // From here on it counts until it is removed, whatever becomes of this.
+    if (kept) await syncFolders(dirname(path), this.#root);
   }
 
   /** Opens the file when it is read. */
@@ -115,7 +118,7 @@ export class Spool {
     await rename(this.#path(file), `${this.#path(file)}${CONFLICT}`);
   }
 
-  /** False when the very same file is there already. */
+  /** Not durable yet. False when the very same file is there already. */
   async #write(path: string, facts: FileFacts, content: AsyncIterable<Uint8Array>): Promise<boolean> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const draft = join(dirname(path), `${DRAFT}${randomBytes(8).toString('hex')}`);
@@ -125,14 +128,13 @@ export class Spool {
         throw new RecordingsError('invalid', 'the file is not what its size and digest say');
       await link(draft, path);
     } catch (error) {
-      if (!isTaken(error)) throw error;
+      if (!hasCode(error, 'EEXIST')) throw error;
       const there = await digestOf(path);
       if (there === facts.digest) return false;
       throw new RecordingsError('invalid', 'another file is kept under this name already', error);
     } finally {
       await unlink(draft).catch(() => undefined);
     }
-    await syncFolders(dirname(path), this.#root);
     return true;
   }
 
@@ -180,16 +182,27 @@ async function digestOf(path: string): Promise<string> {
 /** Names of new folders are on disk only when the folders that hold them are synced. */
 async function syncFolders(from: string, root: string): Promise<void> {
   for (let folder = from; ; folder = dirname(folder)) {
-    const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await syncFolder(folder);
     if (folder === root) return;
   }
 }
 
-function isTaken(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EEXIST';
+/** One that is not there any more went with its last file, which the store has by now. */
+async function syncFolder(path: string): Promise<void> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return;
+    throw error;
+  }
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
