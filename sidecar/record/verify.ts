@@ -66,8 +66,13 @@ interface Document<T> {
 /** Says that segments which went to the object store are not looked at: their signed heads stand for them. */
 export const SENT_SEGMENTS_ACCEPTED = Symbol('sent segments accepted');
 
+interface Relistable extends RecordingStore {
+  /** Of a store that lists nothing anew by itself: takes up what of a session came since it was listed. */
+  relist?(session: string): Promise<void>;
+}
+
 export async function verifyRecording(
-  store: RecordingStore,
+  store: Relistable,
   session: string,
   trusted: TrustedKey,
   sent?: typeof SENT_SEGMENTS_ACCEPTED,
@@ -75,9 +80,10 @@ export async function verifyRecording(
   for (let attempt = 1; ; attempt++) {
     const names = await store.list(session);
     const found = await verifyOnce(new Verifier(store, session, trusted, sent), session, new Set(names));
+    if (found.kind !== 'tampered' || attempt === MAX_ATTEMPTS) return found;
     // A segment that was closed meanwhile is now under another name: looked at again, a few times.
-    const changed = found.kind === 'tampered' && (await store.list(session)).join() !== names.join();
-    if (!changed || attempt === MAX_ATTEMPTS) return found;
+    await store.relist?.(session);
+    if ((await store.list(session)).join() === names.join()) return found;
   }
 }
 
@@ -100,8 +106,12 @@ async function verifyOnce(
 
 const SEGMENT_FILE = /^(\d{6,9})\.(?:jsonl|jsonl\.zst|head\.json)$/;
 
+export function isSegmentFile(name: string): boolean {
+  return SEGMENT_FILE.test(name);
+}
+
 function isRecordingFile(name: string): boolean {
-  return SEGMENT_FILE.test(name) || name === MANIFEST_FILE;
+  return isSegmentFile(name) || name === MANIFEST_FILE;
 }
 
 class Verifier {

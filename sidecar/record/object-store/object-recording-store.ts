@@ -12,17 +12,15 @@ interface Place {
   readonly files: Map<string, number>;
 }
 
-/** Failures are `RecordingError`s, code `store`. What is in the bucket is listed once, when it is opened. */
+/** Failures are `RecordingError`s, code `store`. What is in the bucket is listed when it is opened, and what seems wrong once more. */
 export class ObjectRecordingStore implements RecordingStore {
   readonly #bucket: Bucket;
-  readonly #recordings: ReadonlyMap<string, Place>;
+  readonly #recordings = new Map<string, Place>();
   /** Folders of sessions whose list is there. */
-  readonly #lists: ReadonlySet<string>;
+  readonly #lists = new Set<string>();
 
-  private constructor(bucket: Bucket, recordings: ReadonlyMap<string, Place>, lists: ReadonlySet<string>) {
+  private constructor(bucket: Bucket) {
     this.#bucket = bucket;
-    this.#recordings = recordings;
-    this.#lists = lists;
   }
 
   /** `prefix` without a slash at its end; `seen` is told now and then how many objects were listed. */
@@ -31,18 +29,23 @@ export class ObjectRecordingStore implements RecordingStore {
     prefix: string,
     seen?: (objects: number) => void,
   ): Promise<ObjectRecordingStore> {
-    const recordings = new Map<string, Place>();
-    const lists = new Set<string>();
-    let objects = 0;
-    await guarded(async () => {
-      for await (const { key, bytes } of bucket.list(prefix === '' ? '' : `${prefix}/`)) {
-        objects++;
-        if (objects % 1000 === 0) seen?.(objects);
-        if (key.endsWith(`/${SESSION_FILE}`)) lists.add(key.slice(0, -SESSION_FILE.length));
-        take(recordings, key, bytes);
-      }
-    });
-    return new ObjectRecordingStore(bucket, recordings, lists);
+    const store = new ObjectRecordingStore(bucket);
+    await store.#take(prefix === '' ? '' : `${prefix}/`, seen);
+    return store;
+  }
+
+  /**
+   * Takes up what came since the recording was listed: a listing has many pages, and what arrives meanwhile may stand on one that is
+   * past, and what was stored after it on one that is to come. What was seen once stays: if it is gone now, that is found.
+   */
+  async relist(recording: string): Promise<void> {
+    const folder = this.folderOf(recording);
+    if (folder !== undefined) await this.#take(`${folder}${recording}/`);
+  }
+
+  /** The same of all of a session's recordings. */
+  async relistFolder(folder: string): Promise<void> {
+    await this.#take(folder);
   }
 
   sessions(): Promise<readonly string[]> {
@@ -105,6 +108,18 @@ export class ObjectRecordingStore implements RecordingStore {
       if (error instanceof StoreError && error.code === 'misconfigured') return undefined;
       throw asRecordingError(error);
     }
+  }
+
+  async #take(prefix: string, seen?: (objects: number) => void): Promise<void> {
+    let objects = 0;
+    await guarded(async () => {
+      for await (const { key, bytes } of this.#bucket.list(prefix)) {
+        objects++;
+        if (objects % 1000 === 0) seen?.(objects);
+        if (key.endsWith(`/${SESSION_FILE}`)) this.#lists.add(key.slice(0, -SESSION_FILE.length));
+        take(this.#recordings, key, bytes);
+      }
+    });
   }
 
   create(): Promise<LiveSegment> {

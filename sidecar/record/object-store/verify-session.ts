@@ -10,12 +10,30 @@ import type { ObjectRecordingStore } from './object-recording-store.ts';
 
 export type SessionVerification =
   | { readonly kind: 'clean'; readonly folder: string; readonly recordings: number }
-  /** It has no list yet: whether a recording is missing cannot be told. */
+  /** It has no list yet, and whether a recording is missing cannot be told; or a recording came while it was looked at. */
   | { readonly kind: 'unfinished'; readonly folder: string; readonly reason: string }
   | { readonly kind: 'tampered'; readonly folder: string; readonly file: string; readonly reason: string };
 
 /** `folder` ends with a slash. The recordings themselves are not looked at, but for which they are. */
 export async function verifySession(
+  store: ObjectRecordingStore,
+  folder: string,
+  trusted: TrustedKey,
+): Promise<SessionVerification> {
+  const found = await verifyOnce(store, folder, trusted);
+  if (found.kind !== 'tampered') return found;
+  // The list is stored last: whoever has seen it and lists the folder now finds all that it names. Before, some of it may have come too
+  // late for its page.
+  const listed = store.folders().get(folder)?.length ?? 0;
+  await store.relistFolder(folder);
+  const again = await verifyOnce(store, folder, trusted);
+  if (again.kind !== 'clean' || again.recordings === listed) return again;
+  // Whoever went through the recordings before has not looked at these.
+  const reason = 'recordings of it came while the bucket was listed: it has to be verified once more';
+  return { kind: 'unfinished', folder, reason };
+}
+
+async function verifyOnce(
   store: ObjectRecordingStore,
   folder: string,
   trusted: TrustedKey,
