@@ -100,7 +100,7 @@ function resultLines(found: Verification): string {
         late.tornBytes > 0 ? ` A torn last line of ${plural(late.tornBytes, 'byte')} was left out.` : '';
       const from =
         late.sealedLateFrom > 0 ? ` Events from ${late.sealedLateFrom} on were signed after it.` : '';
-      return `${line}  The writer was killed.${from}${torn} May be missing: ${escapeLine(late.admits)}.\n`;
+      return `${line}  The writer was killed or could not go on.${from}${torn} May be missing: ${escapeLine(late.admits)}.\n`;
     }
     case 'unfinished':
       return (

@@ -11,6 +11,10 @@ import { freePort, startPostgres, type TestPostgres } from '../e2e/postgres.ts';
 import { runConfiguration } from '../e2e/run-configuration.ts';
 import { BrokerState, TestBroker, testPki, until, type TestPki } from '../e2e/test-broker.ts';
 import type { BrokerEvent } from './broker/protocol.ts';
+import { DirectoryStore } from './record/directory-store.ts';
+import { readLines } from './record/read.ts';
+import { loadSigner, trustedKeyOf } from './record/signer.ts';
+import { verifyRecording } from './record/verify.ts';
 import { Sidecar } from './sidecar.ts';
 
 const CONNECTION = 'production-access/orders-db';
@@ -62,7 +66,8 @@ after(async () => {
 beforeEach(async () => {
   state = new BrokerState();
   state.session = () => ({ session: 'orders-db-run', username: postgres.user, password: postgres.password });
-  broker = await TestBroker.start(pki, state);
+  // A port that is still its own when it comes back.
+  broker = await TestBroker.start(pki, state, '127.0.0.1', await freePort());
   port = await freePort();
   folder = join(pki.folder, `state-${++folders}`);
   log = [];
@@ -141,8 +146,10 @@ describe('a run', () => {
     await connect();
     assert.deepEqual(state.sessions, [CONNECTION]);
     assert.deepEqual([...state.tokens], ['Bearer token-1']);
-    await until(() => (state.reports.at(-1)?.decisions.allow ?? 0) >= 1, 'its counts are reported');
-    assert.equal(state.reports.at(-1)?.recordings, 2);
+    await until(() => {
+      const { decisions, recordings } = state.reports.at(-1) ?? {};
+      return (decisions?.allow ?? 0) >= 1 && recordings === 2;
+    }, 'its counts are reported');
     assert.equal(state.reports.at(-1)?.ended, 'no');
     await sidecar?.stop(2_000);
     sidecar = undefined;
@@ -199,6 +206,33 @@ describe('what the pod asks for', () => {
   });
 });
 
+describe('a recording that fails on the way', () => {
+  test('its operation does not go forward, and at the end what it has is sealed', async () => {
+    state.upload = () => ({ kind: 'kept' });
+    await started({ rules: [{ name: 'all', when: 'true', action: 'Allow' }] });
+    const client = await connect();
+    await client.query("SELECT 'recorded'");
+    // More than a line of a recording may have, once written as JSON.
+    const large = client.query('INSERT INTO brief SELECT length($1)', ['\x01'.repeat(12 * 1024 * 1024)]);
+    await assert.rejects(large, /recording of this session cannot be written/);
+    await assert.rejects(client.query('SELECT 1'), /recording of this session cannot be written/);
+    await sidecar?.stop(10_000);
+    sidecar = undefined;
+    const store = new DirectoryStore(join(folder, 'recordings'));
+    const [recording = ''] = await store.sessions();
+    const verified = await verifyRecording(store, recording, trustedKeyOf(await loadSigner(folder)));
+    assert.ok(verified.kind === 'clean' && verified.interrupted !== undefined, JSON.stringify(verified));
+    const lines: string[] = [];
+    for await (const line of readLines(store, recording)) lines.push(line);
+    assert.match(lines.join('\n'), /SELECT 'recorded'/);
+    const admin = new pg.Client({ ...postgres, database: 'postgres' });
+    await admin.connect();
+    const { rows } = await admin.query('SELECT 1 FROM brief WHERE id > 1000000');
+    await admin.end();
+    assert.deepEqual(rows, []);
+  });
+});
+
 describe('a broker that is away', () => {
   test('at the start: not ready until it is there', async () => {
     state.event = configuration();
@@ -216,7 +250,7 @@ describe('a broker that is away', () => {
       const one = await start(() => ['127.0.0.1', '127.0.0.2']);
       await until(() => one.ready, 'the sidecar is ready');
       await broker.stop();
-      await until(() => second.streams === 1, 'the stream goes to the other replica', 2_000);
+      await until(() => second.streams === 1, 'the stream goes to the other replica', 30_000);
       const client = await connect();
       await client.query('SELECT 1');
       assert.equal(one.age, 0);

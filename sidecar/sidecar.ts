@@ -7,10 +7,11 @@
  * | the broker is not heard | what is in force goes on, and ages: after `policyMaxAge` everything is refused |
  * | a connection is revoked | its sessions are cut at once, and nobody gets in until a configuration has it again |
  * | the run has ended | as if all its connections were revoked |
- * | SIGTERM | no new clients; what is under way may end; recordings are handed over, the last reports sent |
+ * | SIGTERM | no new clients; what is under way may end; recordings, also broken ones, are handed over, the last reports sent |
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { BrokerApprovals } from './broker/approvals.ts';
 import { type BrokerAddress, BrokerClient } from './broker/client.ts';
@@ -30,9 +31,8 @@ import { loadParser } from './postgres/sql/parser.ts';
 import { PolicySet } from './policy/policy-set.ts';
 import { DirectoryStore } from './record/directory-store.ts';
 import { recoverRecordings } from './record/recover.ts';
-import { loadSigner, trustedKeyOf } from './record/signer.ts';
+import { loadSigner, trustedKeyOf, type RecordingSigner } from './record/signer.ts';
 import { Uploader } from './record/upload/uploader.ts';
-import type { Uploads } from './uploads.ts';
 
 export interface SidecarOptions {
   readonly broker: BrokerAddress;
@@ -57,7 +57,8 @@ interface Parts {
   readonly client: BrokerClient;
   readonly reports: Reports;
   readonly counts: SessionCounts;
-  readonly uploads: Uploads;
+  readonly uploads: Uploader;
+  readonly signer: RecordingSigner;
   readonly approvals: BrokerApprovals;
   readonly enforcement: Enforcement;
   readonly metrics: SidecarMetrics;
@@ -109,7 +110,18 @@ export class Sidecar implements StreamListener {
     const openRecording = recordRun(recordInto(uploads.store, signer), { counts, uploads, metrics });
     const enforcement = new Enforcement({ log, approvals, openRecording }, NOTHING);
     const { redirect } = options;
-    const parts = { log, redirect, client, reports, counts, uploads, approvals, enforcement, metrics };
+    const parts = {
+      log,
+      redirect,
+      client,
+      reports,
+      counts,
+      uploads,
+      signer,
+      approvals,
+      enforcement,
+      metrics,
+    };
     const sidecar = new Sidecar(parts);
     metrics.watch(
       () => uploads,
@@ -199,10 +211,23 @@ export class Sidecar implements StreamListener {
     await this.#applying;
     await enforcement.drain('the sidecar is ending', deadline - Math.min(HANDING_OVER, grace / 2));
     approvals.close();
+    await this.#sealBroken((deadline - performance.now()) / 3);
     await uploads.close(deadline - Math.min(REPORTING, grace / 4));
     await Promise.all([reports.close(deadline), counts.close(deadline)]);
     await this.#stream.close();
     client.close();
+  }
+
+  /** Recordings that failed on the way: the folder ends with the pod, and what is in it must not. */
+  async #sealBroken(milliseconds: number): Promise<void> {
+    const { uploads, signer, log } = this.#parts;
+    const sealing = recoverRecordings(uploads.store, signer).then(
+      (recoveries) => {
+        for (const recovery of recoveries) log.warn({ recovery }, 'a recording that had failed');
+      },
+      (error: unknown) => log.error({ err: error }, 'recordings that had failed cannot be sealed'),
+    );
+    await Promise.race([sealing, sleep(Math.max(0, milliseconds), undefined, { ref: false })]);
   }
 
   /** One at a time; of several that wait, the newest. */

@@ -143,9 +143,14 @@ export class SessionCounts {
         if (!all.some(([, counts]) => counts.unwritten)) return;
         for (const [, counts] of all) counts.unwritten = false;
         const text = JSON.stringify(all.map(([connection, counts]) => reportOf(connection, counts)));
-        // Whole under another name first: what has the right name is whole.
-        await writeFile(`${this.#file}.draft`, text, { mode: 0o600 });
-        await rename(`${this.#file}.draft`, this.#file);
+        try {
+          // Whole under another name first: what has the right name is whole.
+          await writeFile(`${this.#file}.draft`, text, { mode: 0o600 });
+          await rename(`${this.#file}.draft`, this.#file);
+        } catch (error) {
+          for (const [, counts] of all) counts.unwritten = true;
+          throw error;
+        }
       });
     return this.#writing;
   }

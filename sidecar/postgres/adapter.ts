@@ -1,5 +1,5 @@
 /** Listens for the clients of one PostgreSQL connection, and puts each session together. */
-import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { type Server, type Socket, createServer } from 'node:net';
 import { type SecureContext, createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
@@ -16,6 +16,7 @@ import type { PolicyDigest } from '../record/event.ts';
 import type { RecordingHeader, SessionRecorder } from '../record/recorder.ts';
 import { AnalysisCache, Analyst } from './analyst.ts';
 import { Answers } from './answers.ts';
+import { CancelKey } from './cancel-key.ts';
 import { Catalog } from './catalog/cache.ts';
 import { CatalogPoll } from './catalog/poll.ts';
 import { TELL, clientFault } from './client-fault.ts';
@@ -63,8 +64,7 @@ type Client = Extract<SignIn, { kind: 'client' }>;
 interface Live {
   readonly session: Session;
   readonly recorder: SessionRecorder;
-  readonly processId: number;
-  readonly secret: Buffer;
+  readonly key: CancelKey;
 }
 
 /** Of a client that was told why it is ended, in milliseconds. */
@@ -79,6 +79,9 @@ export class PostgresAdapter {
   readonly #tls: SecureContext | undefined;
   readonly #live = new Set<Live>();
   readonly #entering = new Set<Socket>();
+  /** Recordings that are being opened for clients, until a session has them or they are closed. */
+  readonly #opening = new Set<Promise<void>>();
+  #closing = false;
   /** All that were accepted and are not closed. */
   readonly #sockets = new Set<Socket>();
   readonly #side: SideConnection;
@@ -146,12 +149,13 @@ export class PostgresAdapter {
 
   /** Ends all sessions and closes; resolves when their recordings are closed. */
   async close(reason: string): Promise<void> {
+    this.#closing = true;
     this.#poll.close();
     const closed = Promise.all([closeServer(this.#server), this.#also && closeServer(this.#also)]);
     for (const socket of this.#entering) socket.destroy();
     const sessions = [...this.#live].map(({ session }) => session);
     for (const session of sessions) session.abort('57P01', reason);
-    await Promise.all(sessions.map(async (session) => session.closed));
+    await Promise.all([...sessions.map(async (session) => session.closed), ...this.#opening]);
     this.#side.close();
     this.#evidence.close();
     // Whoever was told why has had the time to read it.
@@ -179,6 +183,7 @@ export class PostgresAdapter {
    * `performance.now()`). Resolves when their recordings are closed.
    */
   async drain(reason: string, deadline: number): Promise<void> {
+    this.#closing = true;
     this.#server.close();
     this.#also?.close();
     for (const socket of this.#entering) socket.destroy();
@@ -218,7 +223,8 @@ export class PostgresAdapter {
     const { config } = this.#parts;
     const client = await signIn(raw, { tls: this.#tls, password: asksForPassword(config.sources) });
     if (client.kind === 'cancel') {
-      this.#cancel(client.processId, client.secret);
+      for (const { key, session } of this.#live)
+        if (key.opens(client.processId, client.secret)) session.cancel();
       raw.destroySoon();
       return;
     }
@@ -267,25 +273,27 @@ export class PostgresAdapter {
         { err: error instanceof ServerRefusal ? { message: error.message } : error },
         'the target could not be reached',
       );
-      const refused = clientFault(error);
-      if (refused) fatal(client.socket, refused.sqlstate, refused.message, refused.hint);
-      else
-        fatal(
-          client.socket,
-          '08006',
-          `the target of ${config.facts.name} cannot be reached`,
-          "Try again; if it stays so, tell the platform team. The sidecar's log has the cause.",
-        );
+      const { sqlstate, message, hint } = clientFault(error, config.facts.name);
+      fatal(client.socket, sqlstate, message, hint);
       return;
     }
+    const opening = this.#open(client, raw, identity, link);
+    const settled = opening.catch(() => undefined);
+    this.#opening.add(settled);
+    await opening.finally(() => this.#opening.delete(settled));
+  }
+
+  async #open(client: Client, raw: Socket, identity: Identity, link: ServerLink): Promise<void> {
+    const { config, log } = this.#parts;
+    const leave = () => {
+      link.socket.destroy();
+      client.socket.destroy();
+    };
+    if (this.#isGone(client)) return leave();
     let recorder: SessionRecorder;
     try {
-      recorder = await this.#parts.openRecording(
-        this.#header(client, raw, identity, link),
-        config,
-        (error) => {
-          log.error({ err: error }, 'the recording failed');
-        },
+      recorder = await this.#parts.openRecording(this.#header(client, raw, identity, link), config, (error) =>
+        log.error({ err: error }, 'the recording failed'),
       );
     } catch (error) {
       log.error({ err: error }, 'the recording could not be opened');
@@ -298,13 +306,15 @@ export class PostgresAdapter {
       );
       return;
     }
-    if (client.socket.destroyed || this.#revoked !== undefined) {
-      link.socket.destroy();
-      client.socket.destroy();
+    if (this.#isGone(client)) {
+      leave();
       await recorder.close('the client went away while signing in');
-      return;
-    }
-    this.#begin(client, identity, link, recorder);
+    } else this.#begin(client, identity, link, recorder);
+  }
+
+  /** Or may not come in any more. */
+  #isGone(client: Client): boolean {
+    return client.socket.destroyed || this.#closing || this.#revoked !== undefined;
   }
 
   #header(
@@ -356,8 +366,7 @@ export class PostgresAdapter {
       version: () => (analyst.unsettled ? undefined : this.#catalog.version),
     });
     const state = this.#state(client, identity, recorder.session, exchange, analyst, pipeline, link);
-    const processId = randomInt(1, 0x7fffffff);
-    const secret = randomBytes(client.minor >= 2 ? 32 : 4);
+    const key = new CancelKey(client.minor);
     const session = new Session({
       client: client.socket,
       clientReader: new FrameReader(frontendLimit(config.limits.messageBytes)),
@@ -369,7 +378,7 @@ export class PostgresAdapter {
       idleTimeout: config.limits.idleTimeout,
       cancelServer: () => cancelServer(config.target, link),
     });
-    const live = { session, recorder, processId, secret };
+    const live = { session, recorder, key };
     this.#live.add(live);
     void session.closed.then(() => this.#live.delete(live));
     const rules = () => pipeline.masks;
@@ -384,7 +393,7 @@ export class PostgresAdapter {
       record,
       terminate: () => session.end('the client ended the session'),
     });
-    welcome(client.socket, link, processId, secret);
+    welcome(client.socket, link, key.processId, key.secret);
     log.info({ session: recorder.session, subject: identity.subject }, 'session started');
     const observed = observedMasksNote(policy().observedMasks);
     if (observed) recorder.append(observed);
@@ -431,14 +440,6 @@ export class PostgresAdapter {
   #stale(): boolean {
     const since = this.#parts.staleSince();
     return since !== undefined && performance.now() - since > this.#parts.config.limits.policyMaxAge;
-  }
-
-  /** A key opens one session only, and wrong ones take as long as right ones. */
-  #cancel(processId: number, secret: Buffer): void {
-    for (const live of this.#live) {
-      if (live.processId !== processId || live.secret.length !== secret.length) continue;
-      if (timingSafeEqual(live.secret, secret)) live.session.cancel();
-    }
   }
 }
 

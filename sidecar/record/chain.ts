@@ -14,5 +14,8 @@ export function chainedLine(n: number, previous: string, body: string): string {
 /** Longest line that is written or read, in bytes. What is longer cannot be recorded, and so is refused. */
 export const MAX_LINE = 64 * 1024 * 1024;
 
+/** Bytes of a line that chain it, at most. */
+export const MAX_LINK = 128;
+
 /** Characters of a line's hash that a segment's head keeps of each line, so that the first wrong one can be named. */
 export const TAG_LENGTH = 6;

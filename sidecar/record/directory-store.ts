@@ -2,13 +2,14 @@
  * Recordings in a directory: one folder a session. Names are made exclusively and never written again; what is read is
  * a plain file and never a link or a device, since a folder to verify may come from anywhere.
  */
-import { randomBytes } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
-import { link, mkdir, open, readdir, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rmdir, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HEADER_FILE } from './documents.ts';
 import { RecordingError } from './recording-error.ts';
 import { isSessionId } from './session-id.ts';
 import type { LiveSegment, RecordingStore } from './store.ts';
+import { syncFolder, writeAll, writeWhole } from './write-whole.ts';
 
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const CHUNK = 256 * 1024;
@@ -36,7 +37,8 @@ export class DirectoryStore implements RecordingStore {
   async create(session: string, name: string): Promise<LiveSegment> {
     const path = this.#path(session, name);
     return guarded(`cannot make ${name}`, async () => {
-      return new LiveFile(await open(path, 'wx', 0o600), [this.#folder(session), this.#root]);
+      // To its end, wherever that is: what somebody cuts is then too short for good.
+      return new LiveFile(await open(path, 'ax', 0o600), [this.#folder(session), this.#root]);
     });
   }
 
@@ -44,16 +46,9 @@ export class DirectoryStore implements RecordingStore {
     const path = this.#path(session, name);
     const folder = this.#folder(session);
     await guarded(`cannot write ${name}`, async () => {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
-      // Complete under another name first: what has the right name is whole.
-      const draft = join(folder, `${DRAFT}${randomBytes(8).toString('hex')}`);
-      try {
-        await writeFile(draft, content);
-        await link(draft, path);
-      } finally {
-        await unlink(draft).catch(() => undefined);
-      }
-      await syncFolder(folder);
+      // Only by what comes first: a session whose files are gone does not go on in a new folder.
+      if (name === HEADER_FILE) await mkdir(folder, { recursive: true, mode: 0o700 });
+      await writeWhole(path, content);
     });
   }
 
@@ -107,11 +102,9 @@ export class DirectoryStore implements RecordingStore {
   }
 }
 
-/** What an interrupted `put` leaves begins so. */
-export const DRAFT = 'draft-';
-
 class LiveFile implements LiveSegment {
   readonly #file: FileHandle;
+  #bytes = 0;
   #unsyncedFolders: readonly string[];
 
   constructor(file: FileHandle, folders: readonly string[]) {
@@ -121,12 +114,15 @@ class LiveFile implements LiveSegment {
 
   async write(bytes: Uint8Array): Promise<void> {
     await guarded('cannot write the segment', () => writeAll(this.#file, bytes));
+    this.#bytes += bytes.length;
   }
 
   async sync(): Promise<void> {
     await guarded('cannot sync the segment', async () => {
-      // At the same time: what is synced and has no name any more is as good as lost.
-      const [{ nlink }] = await Promise.all([this.#file.stat(), this.#file.datasync()]);
+      const bytes = this.#bytes;
+      // At the same time: what is synced and has no name any more, or was cut, is as good as lost.
+      const [{ nlink, size }] = await Promise.all([this.#file.stat(), this.#file.datasync()]);
+      if (size < bytes) throw new RecordingError('store', 'the segment was cut');
       if (nlink === 0) throw new RecordingError('store', 'the segment was deleted');
       const folders = this.#unsyncedFolders;
       for (const folder of folders) await syncFolder(folder);
@@ -136,25 +132,6 @@ class LiveFile implements LiveSegment {
 
   async close(): Promise<void> {
     await guarded('cannot close the segment', () => this.#file.close());
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  let from = 0;
-  while (from < bytes.length) {
-    const { bytesWritten } = await file.write(bytes, from, bytes.length - from, null);
-    if (bytesWritten === 0) throw new RecordingError('store', 'nothing more can be written');
-    from += bytesWritten;
-  }
-}
-
-async function writeFile(path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    for await (const part of content) await writeAll(file, part);
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }
 
@@ -179,15 +156,6 @@ async function entries(folder: string): Promise<readonly Dirent[]> {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
     throw new RecordingError('store', `cannot read ${folder}`, error);
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +18,7 @@ import {
   sampleStatement,
   trusted,
 } from './sample-session.ts';
+import type { SessionRecorder } from './recorder.ts';
 import type { LiveSegment, RecordingStore } from './store.ts';
 import { verifyRecording } from './verify.ts';
 
@@ -103,9 +104,12 @@ test('lines are harmless to look at, and hold exactly what was given', async (t)
 test('segments are rotated by size and by age, and chained across', async (t) => {
   const { store } = await sampleFolder(t);
   const bySize = await openSample(store, { segmentBytes: 2000 });
-  for (let operation = 1; operation <= 40; operation++) {
-    bySize.append(sampleDecision(operation));
-    if (operation % 5 === 0) await sleep(25);
+  const closed = (recorder: SessionRecorder, name: string) =>
+    eventually(async () => (await store.list(recorder.session)).includes(name), `${name} is there`);
+  let operation = 0;
+  for (const head of ['000001.head.json', '000002.head.json']) {
+    for (let more = 0; more < 20; more++) bySize.append(sampleDecision(++operation));
+    await closed(bySize, head);
   }
   await bySize.close('end');
   const { manifest } = await summarize(store, bySize.session);
@@ -113,16 +117,9 @@ test('segments are rotated by size and by age, and chained across', async (t) =>
   assert.equal((await verifyRecording(store, bySize.session, trusted)).kind, 'clean');
 
   const byAge = await openSample(store, { segmentAge: 40 });
-  const closed = async (name: string): Promise<void> => {
-    const deadline = performance.now() + 10_000;
-    while (!(await store.list(byAge.session)).includes(name)) {
-      assert.ok(performance.now() < deadline, `${name} is not there`);
-      await sleep(10);
-    }
-  };
-  await closed('000001.head.json');
+  await closed(byAge, '000001.head.json');
   byAge.append(sampleDecision(1));
-  await closed('000002.head.json');
+  await closed(byAge, '000002.head.json');
   await byAge.close('end');
   assert.equal((await verifyRecording(store, byAge.session, trusted)).kind, 'clean');
 });
@@ -184,6 +181,8 @@ test('property: random events come back as they were, and verify', async (t) => 
 class TroubledStore extends DirectoryStore {
   readonly calls: string[] = [];
   trouble: Error | undefined;
+  /** So many syncs fail, the first ones. */
+  brokenSyncs = 0;
   syncGate: Promise<void> = Promise.resolve();
   writeGate: Promise<void> = Promise.resolve();
 
@@ -197,7 +196,10 @@ class TroubledStore extends DirectoryStore {
         await live.write(bytes);
       },
       sync: async () => {
+        this.calls.push('sync begins');
+        const broken = this.brokenSyncs-- > 0;
         await this.syncGate;
+        if (broken) throw new Error('EIO');
         if (this.trouble !== undefined) throw this.trouble;
         await live.sync();
         this.calls.push('sync');
@@ -231,16 +233,28 @@ test('strict: nothing goes on before it is synced, and those who wait share a sy
   await recorder.close('end');
 });
 
-test('batched: never waits, and is on its way to disk within the flush interval', async (t) => {
+test('batched: never waits, and goes to disk by itself', async (t) => {
   const { folder, store } = await sampleFolder(t);
   const recorder = await openSample(store);
   recorder.append(sampleDecision(1));
   assert.equal(recorder.durable(), undefined);
-  await sleep(100);
-  const live = await readFile(join(folder, recorder.session, '000001.jsonl'), 'utf8');
-  assert.equal(live.split('\n').length, 3);
+  const live = join(folder, recorder.session, '000001.jsonl');
+  await eventually(async () => (await linesIn(live)) === 2, 'both lines are on disk');
   await recorder.close('end');
 });
+
+async function eventually(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (!(await condition())) {
+    assert.ok(performance.now() < deadline, `waited in vain: ${what}`);
+    await sleep(5);
+  }
+}
+
+async function linesIn(path: string): Promise<number> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.split('\n').length - 1;
+}
 
 for (const durability of ['strict', 'batched'] as const) {
   test(`${durability}: a full disk fails the recording for good`, async (t) => {
@@ -248,12 +262,12 @@ for (const durability of ['strict', 'batched'] as const) {
     const store = new TroubledStore(folder);
     const failures: Error[] = [];
     const recorder = await openSample(store, { durability, onFailure: (error) => failures.push(error) });
-    await sleep(40);
+    const live = join(folder, recorder.session, '000001.jsonl');
+    await eventually(async () => (await linesIn(live)) === 1, 'the first line is written');
     store.trouble = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
     recorder.append(sampleDecision(1));
     if (durability === 'strict') await assert.rejects(recorder.durable() ?? Promise.resolve(), /no space/);
-    await sleep(40);
-    assert.ok(recorder.failed);
+    await eventually(() => recorder.failed, 'it fails');
     assert.equal(failures.length, 1);
     store.trouble = undefined;
     recorder.append(sampleDecision(2));
@@ -288,6 +302,81 @@ test('files deleted before the first segment is there fail the recording: it goe
   assert.match(String(await failed.promise), /cannot make 000001\.jsonl: ENOENT/);
   assert.ok(recorder.failed);
   assert.deepEqual(await store.sessions(), []);
+});
+
+test('batched: a rotation does not swallow what the late sync of the same file was told', async (t) => {
+  const { folder } = await sampleFolder(t);
+  const store = new TroubledStore(folder);
+  const recorder = await openSample(store);
+  let open: () => void = () => undefined;
+  store.syncGate = new Promise((resolve) => (open = resolve));
+  store.brokenSyncs = 1;
+  recorder.append(sampleDecision(1));
+  await eventually(() => store.calls.includes('sync begins'), 'the late sync begins');
+  const closed = recorder.close('end');
+  const live = join(folder, recorder.session, '000001.jsonl');
+  await eventually(async () => (await linesIn(live)) === 3, 'the last line is written');
+  // A rotation that does not wait comes to its own sync meanwhile.
+  await sleep(50);
+  open();
+  await assert.rejects(closed, /could not be completed/);
+  assert.ok(recorder.failed);
+});
+
+for (const durability of ['strict', 'batched'] as const) {
+  test(`${durability}: a live segment that was cut fails the recording`, async (t) => {
+    const { folder, store } = await sampleFolder(t);
+    const failed = Promise.withResolvers<Error>();
+    const recorder = await openSample(store, { durability, onFailure: failed.resolve });
+    const live = join(folder, recorder.session, '000001.jsonl');
+    await eventually(async () => (await linesIn(live)) === 1, 'the first line is written');
+    await truncate(live);
+    recorder.append(sampleDecision(1));
+    if (durability === 'strict') await assert.rejects(recorder.durable() ?? Promise.resolve(), /was cut/);
+    else await assert.rejects(recorder.close('end'));
+    assert.match(String(await failed.promise), /was cut/);
+  });
+
+  test(`${durability}: an event that is longer than a line may be fails the recording before its operation goes on`, async (t) => {
+    const { store } = await sampleFolder(t);
+    for (const parameter of ['\x01'.repeat(12 * 1024 * 1024), '\u20ac'.repeat(23 * 1024 * 1024)]) {
+      const recorder = await openSample(store, { durability });
+      const decision = sampleDecision(1);
+      assert.ok(decision.facts.kind === 'postgres');
+      const { sql } = decision.facts;
+      recorder.append({ ...decision, facts: { kind: 'postgres', sql: { ...sql, parameters: [parameter] } } });
+      assert.ok(recorder.failed);
+      await assert.rejects(recorder.durable() ?? Promise.resolve(), /an event is longer than/);
+      await assert.rejects(recorder.close('end'));
+      assert.notEqual((await verifyRecording(store, recorder.session, trusted)).kind, 'tampered');
+    }
+  });
+}
+
+test('files deleted before the manifest: the recording is not complete, and its folder does not come back', async (t) => {
+  const { folder } = await sampleFolder(t);
+  const store = new (class extends DirectoryStore {
+    override async put(...[session, name, content]: Parameters<DirectoryStore['put']>): Promise<void> {
+      if (name === 'manifest.json') await rm(join(folder, session), { recursive: true });
+      return super.put(session, name, content);
+    }
+  })(folder);
+  const recorder = await openSample(store);
+  await assert.rejects(recorder.close('end'), /ENOENT/);
+  assert.deepEqual(await store.sessions(), []);
+});
+
+test('what is sealed is as long as what was written', async (t) => {
+  const { folder } = await sampleFolder(t);
+  const store = new (class extends DirectoryStore {
+    override async read(...[session, name, maximum]: Parameters<DirectoryStore['read']>) {
+      if (name.endsWith('.jsonl')) await truncate(join(folder, session, name), 100);
+      return super.read(session, name, maximum);
+    }
+  })(folder);
+  const recorder = await openSample(store);
+  await assert.rejects(recorder.close('end'), /could not be completed/);
+  assert.ok((await store.list(recorder.session)).includes('000001.jsonl'));
 });
 
 test('an event that cannot be encoded fails the recording and does not throw', async (t) => {

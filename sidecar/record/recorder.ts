@@ -4,6 +4,7 @@
  * and whoever asks must refuse every later operation.
  */
 import { MicrosecondClock } from './clock.ts';
+import { MAX_LINE, MAX_LINK } from './chain.ts';
 import { HEADER_FILE, MANIFEST_FILE, payloadHash, type Header, type Manifest } from './documents.ts';
 import { EventEncoder } from './encode.ts';
 import type { Durability, RecordingEvent, SessionEnd, SessionStart } from './event.ts';
@@ -53,7 +54,10 @@ export interface SessionRecorder {
   close(reason: string): Promise<{ readonly digest: string }>;
 }
 
-/** A killed process loses at most what came in within these; a power cut what came since the last fsync. */
+/**
+ * A killed process loses what came in within these, and behind a disk that does not keep up, what waited for it; a power cut what
+ * came since the last fsync.
+ */
 export const FLUSH_MILLISECONDS = 20;
 export const FLUSH_CHARACTERS = 64 * 1024;
 export const SYNC_MILLISECONDS = 1000;
@@ -121,6 +125,7 @@ class Recorder implements SessionRecorder {
   #immediate: NodeJS.Immediate | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
+  #lateSync: Promise<void> | undefined;
   #ageTimer: NodeJS.Timeout | undefined;
   #failure: Error | undefined;
   #closing: Promise<{ readonly digest: string }> | undefined;
@@ -184,6 +189,7 @@ class Recorder implements SessionRecorder {
   #take(event: RecordingEvent | SessionStart | SessionEnd): void {
     try {
       const body = this.#encoder.encode(event, this.#appended + 1, this.#clock.now());
+      if (tooLong(body)) throw new RecordingError('backlog', `an event is longer than ${MAX_LINE} bytes`);
       this.#appended++;
       this.#bodies.push(body);
       this.#buffered += body.length;
@@ -290,19 +296,18 @@ class Recorder implements SessionRecorder {
     const reached = this.#written;
     const segment = this.#segment;
     if (segment === undefined || reached <= this.#synced) return;
-    segment.sync().then(
+    this.#lateSync = segment.sync().then(
       () => this.#reached(reached),
-      (error: unknown) => {
-        // Closed meanwhile, and synced by that.
-        if (this.#segment === segment) this.#fail(error);
-      },
+      (error: unknown) => this.#fail(error),
     );
   }
 
   async #rotate(): Promise<void> {
-    const segment = this.#segment;
     clearTimeout(this.#ageTimer);
     this.#rotationDue = false;
+    // A failed write is told to one sync and no other.
+    await this.#lateSync;
+    const segment = this.#segment;
     if (segment === undefined) return;
     this.#segment = undefined;
     const content = await segment.close();
@@ -373,4 +378,10 @@ class Recorder implements SessionRecorder {
     this.#segment = undefined;
     this.#options.onFailure(failure);
   }
+}
+
+/** Whether its line would be; a character of a string is at most three bytes. */
+function tooLong(body: string): boolean {
+  const most = MAX_LINE - MAX_LINK;
+  return body.length * 3 > most && Buffer.byteLength(body) > most;
 }

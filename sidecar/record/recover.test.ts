@@ -20,7 +20,8 @@ import { sampleHeader, sampleDecision, sampleComplete } from '${import.meta.dirn
 const [state, durability] = process.argv.slice(-2);
 const signer = await loadSigner(state);
 const store = new DirectoryStore(state + '/recordings');
-const recorder = await openRecording(store, sampleHeader(), signer, { durability, segmentBytes: 20000, onFailure: console.error });
+const recorder = await openRecording(store, sampleHeader(), signer, { durability, onFailure: console.error,
+  ...(durability === 'strict' ? { segmentBytes: 20000 } : {}) });
 for (let operation = 1; ; operation++) {
   recorder.append(sampleDecision(operation));
   const waiting = recorder.durable();
@@ -99,7 +100,7 @@ async function recordUntilKilled(state: string, durability: string, milliseconds
 for (const durability of ['strict', 'batched']) {
   test(`kill -9, ${durability}: what was there is kept and sealed`, { timeout: 60_000 }, async (t) => {
     const { folder } = await sampleFolder(t);
-    for (const milliseconds of [1, 90, 350]) {
+    for (const milliseconds of [1, 90, 1000]) {
       const state = join(folder, String(milliseconds));
       const told = await recordUntilKilled(state, durability, milliseconds);
       const signer = await loadSigner(state);
@@ -115,9 +116,9 @@ for (const durability of ['strict', 'batched']) {
       let decided = 0;
       for await (const { event } of readEvents(store, session))
         if (event.kind === 'decision') decided = event.operation;
-      // Batched admits 20 ms; a loaded machine may take longer to get to it.
+      // Batched admits 20 ms, at most 20 operations here; a loaded machine may take longer to get to it.
       const missing = told - decided;
-      assert.ok(durability === 'strict' ? missing <= 0 : missing < 150, `told ${told}, found ${decided}`);
+      assert.ok(durability === 'strict' ? missing <= 0 : missing < 400, `told ${told}, found ${decided}`);
       assert.deepEqual(await recoverRecordings(store, signer), []);
     }
   });
@@ -156,6 +157,23 @@ test('a torn last line is left out and counted; a half-sealed segment is sealed 
   });
   assert.match(manifest, /under way/);
   await recorder.close('end').catch(() => undefined);
+});
+
+test('segments without a header are told of, and left', async (t) => {
+  const { folder } = await sampleFolder(t);
+  const signer = await loadSigner(folder);
+  const store = new DirectoryStore(join(folder, 'recordings'));
+  const recorder = await openRecording(store, sampleHeader(), signer, {
+    durability: 'batched',
+    onFailure: () => undefined,
+  });
+  const { session } = recorder;
+  await recorder.close('end');
+  await rm(join(folder, 'recordings', session, 'header.json'));
+  await rm(join(folder, 'recordings', session, 'manifest.json'));
+  assert.deepEqual(await recoverRecordings(store, signer), [
+    { kind: 'left', session, reason: 'the header is missing' },
+  ]);
 });
 
 test('a session killed before its first event is sealed as empty', async (t) => {

@@ -1,6 +1,5 @@
-/** Seals what a killed process left, on the next start and before any session begins. */
+/** Seals what a killed process left, on the next start and before any session begins; and at the end what failed on the way. */
 import { lineHash } from './chain.ts';
-import { DRAFT } from './directory-store.ts';
 import {
   HEADER_FILE,
   MANIFEST_FILE,
@@ -34,7 +33,8 @@ import { trustedKeyOf, type RecordingSigner } from './signer.ts';
 import { readWhole, type RecordingStore } from './store.ts';
 import { Tally } from './tally.ts';
 import { readSent, tallyLines } from './sent.ts';
-import { SENT_SEGMENTS_ACCEPTED, verifyRecording } from './verify.ts';
+import { isSegmentFile, SENT_SEGMENTS_ACCEPTED, verifyRecording } from './verify.ts';
+import { DRAFT } from './write-whole.ts';
 
 export type Recovery =
   | { readonly kind: 'sealed'; readonly session: string; readonly events: number; readonly tornBytes: number }
@@ -43,7 +43,7 @@ export type Recovery =
 
 /**
  * Keeps every complete line of each session that has no manifest, notes in its manifest that it was interrupted, and
- * signs that. No other process may be writing to the store.
+ * signs that. Nobody may be recording into the store; sealed segments may go to the object store meanwhile.
  */
 export async function recoverRecordings(
   store: RecordingStore,
@@ -53,11 +53,29 @@ export async function recoverRecordings(
   for (const session of await store.sessions()) {
     const names = new Set(await store.list(session));
     for (const name of names) if (name.startsWith(DRAFT)) await store.remove(session, name);
-    if (names.has(MANIFEST_FILE) || !names.has(HEADER_FILE)) continue;
-    recoveries.push(await recoverSession(store, session, names, signer));
+    if (names.has(MANIFEST_FILE)) continue;
+    if (names.has(HEADER_FILE)) recoveries.push(await recoverAgain(store, session, signer));
+    else if ([...names].some(isSegmentFile))
+      recoveries.push({ kind: 'left', session, reason: 'the header is missing' });
   }
   return recoveries;
 }
+
+/** Anew when segments went away meanwhile. */
+async function recoverAgain(
+  store: RecordingStore,
+  session: string,
+  signer: RecordingSigner,
+): Promise<Recovery> {
+  for (let attempt = 1; ; attempt++) {
+    const names = await store.list(session);
+    const recovery = await recoverSession(store, session, new Set(names), signer);
+    const changed = recovery.kind === 'left' && (await store.list(session)).join() !== names.join();
+    if (!changed || attempt === MAX_ATTEMPTS) return recovery;
+  }
+}
+
+const MAX_ATTEMPTS = 20;
 
 async function recoverSession(
   store: RecordingStore,
@@ -216,7 +234,7 @@ function admits(durability: Durability): string {
     return 'answers that were under way; no operation went forward that is not in it';
   return (
     `events of the last ${FLUSH_MILLISECONDS} ms or ${FLUSH_CHARACTERS} characters before a kill, ` +
-    `of the last ${SYNC_MILLISECONDS} ms before a power cut`
+    `of the last ${SYNC_MILLISECONDS} ms before a power cut, and more where the disk did not keep up`
   );
 }
 

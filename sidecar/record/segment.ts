@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdCompress } from 'node:zlib';
-import { chainedLine, lineHash, MAX_LINE, TAG_LENGTH } from './chain.ts';
+import { chainedLine, lineHash, TAG_LENGTH } from './chain.ts';
 import { MAX_DOCUMENT, payloadHash, segmentName, type Head, type Manifest } from './documents.ts';
 import { observed, once } from './parts.ts';
 import { RecordingError } from './recording-error.ts';
@@ -76,8 +76,6 @@ export class OpenSegment {
   chain(bodies: readonly string[]): void {
     for (const body of bodies) {
       const line = chainedLine(this.#next, this.#digest, body);
-      if (line.length > MAX_LINE)
-        throw new RecordingError('backlog', `an event is longer than ${MAX_LINE} bytes`);
       this.#digest = lineHash(line);
       this.#tags.add(this.#digest);
       this.#next++;
@@ -142,9 +140,11 @@ export async function sealSegment(
 ): Promise<SegmentEntry> {
   const file = storedName(content.segment);
   const digest = createHash('sha256');
+  let bytes = 0;
   let fileBytes = 0;
+  const counted = observed(lines, (part) => (bytes += part.length));
   await pipeline(
-    Readable.from(lines, { objectMode: false }),
+    Readable.from(counted, { objectMode: false }),
     createZstdCompress({ chunkSize: COMPRESSED_CHUNK }),
     (compressed: AsyncIterable<Buffer>) =>
       store.put(
@@ -156,6 +156,8 @@ export async function sealSegment(
         }),
       ),
   );
+  if (bytes !== content.bytes)
+    throw new RecordingError('store', `the segment has ${bytes} bytes, and ${content.bytes} were written`);
   const head: Head = {
     format: FORMAT,
     kind: 'head',

@@ -7,9 +7,11 @@ import {
   sign,
   type KeyObject,
 } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { once } from './parts.ts';
 import { RecordingError } from './recording-error.ts';
+import { writeWhole } from './write-whole.ts';
 
 export interface RecordingSigner {
   /** SHA-256 of the public key (SPKI, DER), base64url. */
@@ -29,8 +31,7 @@ export async function loadSigner(state: string): Promise<RecordingSigner> {
   const made = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' });
   await writeOnce(path, made, 0o600);
   const key = parsePrivateKey(await readFile(path), path);
-  const publicKey = createPublicKey(key);
-  await writeOnce(join(state, PUBLIC_KEY), publicKey.export({ format: 'pem', type: 'spki' }), 0o644);
+  await keepPublicKey(join(state, PUBLIC_KEY), createPublicKey(key).export({ format: 'pem', type: 'spki' }));
   return signerOf(key);
 }
 
@@ -83,15 +84,17 @@ export function parsePrivateKey(pem: Buffer, path: string): KeyObject {
   return key;
 }
 
+/** Written anew where it is another key's, or cut. */
+async function keepPublicKey(path: string, pem: string | Buffer): Promise<void> {
+  const found = await readFile(path, 'utf8').catch(() => undefined);
+  if (found === pem) return;
+  await rm(path, { force: true });
+  await writeOnce(path, pem, 0o644);
+}
+
 async function writeOnce(path: string, content: string | Buffer, mode: number): Promise<void> {
   try {
-    const file = await open(path, 'wx', mode);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeWhole(path, once(Buffer.from(content)), mode);
   } catch (error) {
     // Made by an earlier start: that one counts.
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return;
