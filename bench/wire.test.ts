@@ -24,7 +24,7 @@ describe('the client that drops what it reads', () => {
     await client.end();
     direct = { name: 'Direct', host, port, user: 'direct', database: 'postgres', pid: undefined };
     // The reload comes by a signal, some time.
-    for (let i = 0; i < 40; i++) {
+    for (let i = 0; i < 600; i++) {
       const wire = await Wire.connect(direct).catch(() => sleep(50));
       if (!wire) continue;
       wire.close();
@@ -58,9 +58,12 @@ describe('the client that drops what it reads', () => {
     const wire = await Wire.connect(direct);
     await wire.runAndStall("select repeat('x', 1000) from generate_series(1, 50000)");
     const other = await Wire.connect(direct);
-    await sleep(300);
-    const waits = `select 1 / count(*) from pg_stat_activity where wait_event = 'ClientWrite'`;
-    await other.run(waits);
+    const waits = `from pg_stat_activity where wait_event = 'ClientWrite'`;
+    await other.run(`do $$ begin for i in 1..600 loop
+      exit when exists (select ${waits});
+      perform pg_sleep(0.05), pg_stat_clear_snapshot();
+    end loop; end $$`);
+    await other.run(`select 1 / count(*) ${waits}`);
     wire.close();
     other.close();
   });

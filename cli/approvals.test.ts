@@ -93,7 +93,7 @@ describe('sidewarden approvals, as processes of several users', onlyRoot, () => 
     assert.match(
       listed.out,
       new RegExp(
-        `^${name} +(59s|1m00s) left +agent +ALTER TABLE +4200 +ALTER TABLE orders ADD note text$`,
+        `^${name} +(\\d+s|1m00s) left +agent +ALTER TABLE +4200 +ALTER TABLE orders ADD note text$`,
         'm',
       ),
     );

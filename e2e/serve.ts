@@ -1,6 +1,6 @@
 /** `sidewarden serve` as a child process for tests: manifests from YAML text, a state folder of its own, ready when it returns. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundlePath, ensureBundle } from './bundle.ts';
@@ -13,7 +13,7 @@ export interface Sidewarden {
   readonly port: number;
   /** Port by the connection's name. */
   readonly ports: ReadonlyMap<string, number>;
-  /** Folder with the manifests, `manifests.yaml` among them: change it to change the policy. */
+  /** Folder with the manifests, `manifests.yaml` among them: `changeManifests` changes it, and with it the policy. */
   readonly manifests: string;
   /** The `--state` folder. */
   readonly state: string;
@@ -95,6 +95,13 @@ export async function startSidewarden(options: ServeOptions): Promise<Sidewarden
     await stop();
     throw new Error(`${String(error)}\n${log.text}`, { cause: error });
   }
+}
+
+/** By renaming, as an editor saves: a file that is written in place may be seen while it is empty. */
+export async function changeManifests({ manifests }: Sidewarden, text: string): Promise<void> {
+  const hidden = join(manifests, '.manifests.yaml.tmp');
+  await writeFile(hidden, text, { mode: 0o600 });
+  await rename(hidden, join(manifests, 'manifests.yaml'));
 }
 
 interface Log {

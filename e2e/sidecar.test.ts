@@ -105,6 +105,16 @@ async function query(sql: string): Promise<unknown> {
   }
 }
 
+/** Waits until a client's pg_sleep runs on the server. */
+async function asleep(): Promise<void> {
+  const server = new pg.Client({ ...postgres, database: 'postgres' });
+  await server.connect();
+  const found = () => server.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+  const end = performance.now() + 30_000;
+  while ((await found()).rowCount === 0) assert.ok(performance.now() < end, output);
+  await server.end();
+}
+
 const noPsql = spawnSync('psql', ['--version']).error !== undefined && 'there is no psql';
 
 describe('the sidecar as a process', () => {
@@ -161,11 +171,10 @@ describe('the sidecar as a process', () => {
         '-XAtq',
         `host=127.0.0.1 port=${port} user=agent dbname=postgres`,
         '-c',
-        "SELECT 'done' FROM pg_sleep(1.5)",
+        "SELECT 'done' FROM pg_sleep(5)",
       ]);
       const answer = text(psql.stdout);
-      await until(() => output.includes('session started'), 'psql is there');
-      await new Promise((done) => setTimeout(done, 300));
+      await asleep();
       child?.kill('SIGTERM');
       const [code] = child ? await once(child, 'close') : [];
       assert.equal(code, 0, output);

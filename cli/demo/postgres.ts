@@ -1,6 +1,7 @@
 /** A real PostgreSQL for demo, tests and bench: the embedded server, on loopback, in a folder that goes away with it. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { chmod, chown, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
@@ -41,18 +42,26 @@ export function embeddedBinaries(): string {
   return join(dirname(require.resolve(name)), '..', 'native', 'bin');
 }
 
-/** A free TCP port on loopback. */
+/** A free TCP port on loopback, which no process is given twice, and no other while this one lives. */
 export async function freePort(): Promise<number> {
   for (;;) {
+    // Below what systems give to outgoing connections, which may take a port before the server that it is meant for.
     const port = randomInt(20_000, 32_768);
-    if (given.has(port) || !(await isFree(port))) continue;
-    given.add(port);
-    return port;
+    if ((await claim(port)) && (await isFree(port))) return port;
   }
 }
 
-/** Below what systems give to outgoing connections, which may take a port before the server that it is meant for. */
-const given = new Set<number>();
+/** By the UDP port of the same number: other processes see it, nobody wants it, and it goes with the process. */
+function claim(port: number): Promise<boolean> {
+  const socket = createSocket('udp4');
+  return new Promise((done) => {
+    socket.once('error', () => socket.close(() => done(false)));
+    socket.bind(port, '127.0.0.1', () => {
+      socket.unref();
+      done(true);
+    });
+  });
+}
 
 function isFree(port: number): Promise<boolean> {
   const server = createServer();

@@ -81,12 +81,13 @@ async function phaseOf(state: string, name: string): Promise<string> {
   return read.status.phase;
 }
 
-async function taken(state: string): Promise<void> {
-  for (let i = 0; i < 200; i++) {
-    const left = (await readdir(join(state, 'decisions'))).filter((file) => /^[0-9a-f]{8}-/.test(file));
-    if (left.length === 0) return sleep(50);
+/** Waits for the receipt, which is written when the decision is judged and what became of it is logged. */
+async function taken(state: string, id: string): Promise<void> {
+  for (let i = 0; i < 1500; i++) {
+    if ((await readdir(join(state, 'receipts'))).includes(`${id}.json`)) return;
     await sleep(20);
   }
+  assert.fail(`the decision ${id} was not taken`);
 }
 
 suite('one approval, one run', () => {
@@ -104,14 +105,16 @@ suite('one approval, one run', () => {
     await served.stop();
   });
 
-  const put = async (content: string, file = `${randomUUID()}.json`, mode = 0o640) => {
-    const path = join(served.state, 'decisions', file);
+  const place = async (content: string, file: string, mode = 0o640) => {
     const temporary = join(served.state, `${randomUUID()}.tmp`);
     await writeFile(temporary, content);
     await chmod(temporary, mode);
-    await rename(temporary, path);
-    await taken(served.state);
-    return path;
+    await rename(temporary, join(served.state, 'decisions', file));
+  };
+  const put = async (content: string, mode?: number) => {
+    const id = randomUUID();
+    await place(content, `${id}.json`, mode);
+    await taken(served.state, id);
   };
 
   test('forged decision files change nothing, and none is left or crashes it', async () => {
@@ -149,15 +152,17 @@ suite('one approval, one run', () => {
     const decisions = join(served.state, 'decisions');
     const elsewhere = join(served.state, 'elsewhere.json');
     await writeFile(elsewhere, good, { mode: 0o640 });
-    await symlink(elsewhere, join(decisions, `${randomUUID()}.json`));
-    await taken(served.state);
-    await link(elsewhere, join(decisions, `${randomUUID()}.json`));
-    await taken(served.state);
-    await put(good, undefined, 0o666);
+    for (const linked of [symlink, link]) {
+      const id = randomUUID();
+      await linked(elsewhere, join(decisions, `${id}.json`));
+      await taken(served.state, id);
+    }
+    await put(good, 0o666);
     for (const file of ['x.json', `${randomUUID()}.txt`, `.${randomUUID()}.json`, '..json'])
-      await put(good, file);
+      await place(good, file);
     await mkdir(join(decisions, `${randomUUID()}.json`));
-    await sleep(300);
+    // These get no receipts. The first is taken in a look that sees them all, the second in a look after that one.
+    for (const harmless of ['{', '{']) await put(harmless);
     assert.equal(await phaseOf(served.state, name), 'Pending');
   });
 
@@ -285,8 +290,9 @@ suite('other users of this machine', { skip: process.getuid?.() !== 0 && 'only r
     };
     await writeFile(temporary, JSON.stringify(decision), { mode: 0o640 });
     await chown(temporary, 9, 13);
-    await rename(temporary, join(served.state, 'decisions', `${randomUUID()}.json`));
-    await taken(served.state);
+    const id = randomUUID();
+    await rename(temporary, join(served.state, 'decisions', `${id}.json`));
+    await taken(served.state, id);
     assert.equal(await phaseOf(served.state, name), 'Pending');
     assert.match(served.logs(), /news is not an approver/);
     client.close();
@@ -313,7 +319,7 @@ suite('other users of this machine', { skip: process.getuid?.() !== 0 && 'only r
     agent.stdout.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1');
     });
-    for (let i = 0; i < 200 && !text.includes('waiting for approval'); i++) await sleep(20);
+    for (let i = 0; i < 1500 && !text.includes('waiting for approval'); i++) await sleep(20);
     const name = /waiting for approval ([\w-]+)/.exec(text)?.[1] ?? '';
     const own = await as(GAMES, 'approvals', 'approve', name, '--yes');
     assert.equal(own.code, 1, own.out);

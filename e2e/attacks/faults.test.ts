@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { usualManifests, type ManifestOptions } from '../manifests.ts';
 import { freePort, startPostgres, type TestPostgres } from '../postgres.ts';
-import { startSidewarden, type ServeOptions, type Sidewarden } from '../serve.ts';
+import { changeManifests, startSidewarden, type ServeOptions, type Sidewarden } from '../serve.ts';
 import { sidewarden } from './command.ts';
 import { Frontend, describe, onlyError, query } from './frontend.ts';
 
@@ -46,10 +46,6 @@ async function using(
 async function logged(served: Sidewarden, pattern: RegExp): Promise<void> {
   for (let i = 0; i < 250 && !pattern.test(served.logs()); i++) await sleep(20);
   assert.match(served.logs(), pattern);
-}
-
-async function change(served: Sidewarden, text: string): Promise<void> {
-  await writeFile(join(served.manifests, 'manifests.yaml'), text);
 }
 
 const works = async (client: Frontend) =>
@@ -147,10 +143,10 @@ suite('manifests that change', () => {
   test('broken: the old ones stay, loudly; mended: the next operation of an open session', async () => {
     const port = await freePort();
     await using({ port }, async (served, client) => {
-      await change(served, 'kind: [');
+      await changeManifests(served, 'kind: [');
       await logged(served, /the changed manifests are refused, and the old ones stay in force/);
       await works(client);
-      await change(served, usualManifests(options(port, { default: 'Deny' })));
+      await changeManifests(served, usualManifests(options(port, { default: 'Deny' })));
       await logged(served, /the changed manifests are in force/);
       assert.equal(describe(await client.query('SELECT 1')), 'E(42501) Z(I)');
     });
@@ -184,13 +180,13 @@ suite('manifests that change', () => {
     const kept = await Frontend.connect(other);
     try {
       const changed = options(port, { password: 'another' });
-      await change(served, usualManifests(changed, options(other, { name: 'other' })));
+      await changeManifests(served, usualManifests(changed, options(other, { name: 'other' })));
       const seen = await client.until(() => false);
       assert.equal(onlyError(seen)['C'], '57P01');
       assert.match(onlyError(seen)['M'] ?? '', /the connection was changed/);
       await works(kept);
       // The port was closed and opened anew by the first change: the second is waited for.
-      await change(served, usualManifests(options(other, { name: 'other' })));
+      await changeManifests(served, usualManifests(options(other, { name: 'other' })));
       await logged(served, /changed manifests are in force[^]*changed manifests are in force/);
       await works(kept);
       for (let i = 0; i < 100; i++) {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe as suite, test } from 'node:test';
@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { usualManifests, type ManifestRule } from '../manifests.ts';
 import { freePort, startPostgres, type TestPostgres } from '../postgres.ts';
-import { startSidewarden, type ServeOptions, type Sidewarden } from '../serve.ts';
+import { changeManifests, startSidewarden, type ServeOptions, type Sidewarden } from '../serve.ts';
 import { decide } from './command.ts';
 import {
   Frontend,
@@ -155,7 +155,7 @@ async function approval(name: string, state = served.state): Promise<Seen> {
 }
 
 async function phase(name: string, wanted: string, state = served.state): Promise<void> {
-  for (let i = 0; i < 100 && (await approval(name, state)).phase !== wanted; i++) await sleep(20);
+  for (let i = 0; i < 1500 && (await approval(name, state)).phase !== wanted; i++) await sleep(20);
   assert.equal((await approval(name, state)).phase, wanted);
 }
 
@@ -695,8 +695,7 @@ suite('while it waits', () => {
   eachServed();
 
   async function replaced(options: Partial<ServeOptions>, own: Sidewarden, port: number): Promise<void> {
-    const text = usualManifests({ postgres, rules, port, ...options });
-    await writeFile(join(own.manifests, 'manifests.yaml'), text);
+    await changeManifests(own, usualManifests({ postgres, rules, port, ...options }));
     for (let i = 0; i < 200 && !own.logs().includes('the changed manifests are in force'); i++)
       await sleep(20);
     assert.match(own.logs(), /the changed manifests are in force/);
@@ -767,11 +766,23 @@ suite('while it waits', () => {
   test('the table is replaced by a view over another one: what was shown does not run', () =>
     withClient(async (client) => {
       await direct.query('CREATE TABLE precious_two (id int); DROP VIEW IF EXISTS shown');
-      await direct.query('CREATE VIEW shown AS SELECT id FROM precious');
+      await direct.query(
+        'CREATE VIEW shown AS SELECT id FROM precious; CREATE VIEW open AS SELECT id FROM free',
+      );
       client.send(query('SELECT * FROM shown'));
       const name = await client.held();
-      await direct.query('CREATE OR REPLACE VIEW shown AS SELECT id FROM forbidden');
-      await sleep(1_200);
+      await withClient(async (other) => {
+        const answer = async () => describe(await other.query('SELECT * FROM open'));
+        assert.match(await answer(), /^T /);
+        // Both at once: when the one is known, the other is.
+        await direct.query(
+          ['shown', 'open']
+            .map((view) => `CREATE OR REPLACE VIEW ${view} AS SELECT id FROM forbidden`)
+            .join(';'),
+        );
+        for (let i = 0; i < 1500 && (await answer()) !== 'E(42501) Z(I)'; i++) await sleep(20);
+        assert.equal(await answer(), 'E(42501) Z(I)');
+      });
       await decide(served.state, 'approve', name);
       assert.equal(describe(await client.ready()), 'E(42501) Z(I)');
       await usable(client);
@@ -835,7 +846,7 @@ suite('real clients', () => {
   }
 
   async function heldBy(client: Psql): Promise<string> {
-    for (let i = 0; i < 200 && !client.text().includes('HINT:'); i++) await sleep(20);
+    for (let i = 0; i < 1500 && !client.text().includes('HINT:'); i++) await sleep(20);
     return /waiting for approval (\S+)/.exec(client.text())?.[1] ?? '';
   }
 

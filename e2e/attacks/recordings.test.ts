@@ -28,7 +28,8 @@ async function recorded(
     const client = await Frontend.connect(served.port);
     await agent(client);
     client.close();
-    for (let i = 0; i < 100 && !served.logs().includes('session ended'); i++) await sleep(20);
+    for (let i = 0; i < 1500 && !served.logs().includes('session ended'); i++) await sleep(20);
+    assert.match(served.logs(), /session ended/);
     const { out, code, err } = await sidewarden([
       ...['recordings', 'export', 'last', '--format', 'jsonl', '--state', served.state],
     ]);
@@ -213,13 +214,15 @@ suite('changed afterwards', () => {
     const served = await startSidewarden({ postgres });
     const client = await Frontend.connect(served.port);
     await client.query("SELECT 'before'");
-    await sleep(100);
-    served.signal('SIGKILL');
-    await served.ended;
     const root = join(served.state, 'recordings');
     const [session = ''] = await readdir(root);
     const live = join(root, session, '000001.jsonl');
+    const written = () => readFile(live, 'utf8').catch(() => '');
+    for (let i = 0; i < 1500 && !(await written()).includes('before'); i++) await sleep(20);
+    served.signal('SIGKILL');
+    await served.ended;
     const text = await readFile(live, 'utf8');
+    assert.match(text, /before/);
     await writeFile(live, text.replace('before', 'behind'));
     const again = await startSidewarden({ postgres, state: served.state });
     await again.stop();

@@ -218,7 +218,11 @@ const cancel: Check = {
   run: (target) =>
     using(target.main, async (client) => {
       const sleeping = assert.rejects(client.query('select pg_sleep(30)'), { code: '57014' });
-      await sleep(200);
+      // A cancel that comes before its query is lost, with PostgreSQL itself too.
+      await using(target.main, async (watcher) => {
+        const asleep = `select 1 from pg_stat_activity where wait_event = 'PgSleep' and query = 'select pg_sleep(30)'`;
+        while ((await watcher.query(asleep)).rowCount === 0) await sleep(20);
+      });
       // `cancel` is the driver's own, missing from its types.
       const other = new pg.Client({ ...target.main }) as pg.Client & {
         cancel(of: pg.Client, query: unknown): void;

@@ -147,7 +147,7 @@ const cancel = check(
     const refused = assert.rejects(sleeping, { code: '57014' });
     // A cancel that comes before its query is lost, with PostgreSQL itself too.
     const running = () => sql`
-    select 1 from pg_stat_activity where state = 'active' and query = 'select pg_sleep(30)'`;
+    select 1 from pg_stat_activity where wait_event = 'PgSleep' and query = 'select pg_sleep(30)'`;
     while ((await running()).length === 0) await sleep(20);
     sleeping.cancel();
     await refused;

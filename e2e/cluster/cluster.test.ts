@@ -121,7 +121,7 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
       metadata: { name: 'job', namespace: 'default' },
       spec: { backoffLimit: 0, template: { metadata: { labels: { app: 'job' } }, spec: template.spec } },
     });
-    await cluster.kubectl(['wait', 'job/job', '--for=condition=Complete', '--timeout=60s']);
+    await cluster.kubectl(['wait', 'job/job', '--for=condition=Complete', '--timeout=180s']);
   });
 
   test('gives a pod a token with an audience of its own', async () => {
@@ -154,7 +154,7 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
     await apply(pod('store', { containers: [{ name: 'one', image: storeImageName, env: keys }] }));
     await apply(service('postgres', 5432));
     await apply(service('store', 7070));
-    await cluster.kubectl(['wait', 'pod/postgres', 'pod/store', '--for=condition=Ready', '--timeout=60s']);
+    await cluster.kubectl(['wait', 'pod/postgres', 'pod/store', '--for=condition=Ready', '--timeout=180s']);
     const script = `
       export PGPASSWORD=secret
       until psql -h postgres.default.svc.cluster.local -U postgres -Atc 'select 6*7'; do sleep 0.2; done
@@ -177,7 +177,7 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
   test('starts a killed container again', async () => {
     const loop = pod('loop', { containers: [{ name: 'one', script: 'sleep 1000' }] });
     await apply({ ...loop, spec: { ...loop.spec, restartPolicy: 'Always' } });
-    await cluster.kubectl(['wait', 'pod/loop', '--for=condition=Ready', '--timeout=60s']);
+    await cluster.kubectl(['wait', 'pod/loop', '--for=condition=Ready', '--timeout=180s']);
     await cluster.containers.kill({ namespace: 'default', pod: 'loop', container: 'one' });
     await until('it was restarted', async () => {
       const path =

@@ -82,7 +82,7 @@ export async function agentJob(stage: Stage, options: JobOptions): Promise<Agent
     }),
     complete: async () => {
       try {
-        await stage.kubectl(`wait --for condition=Complete job/${name} --namespace ${AGENTS} --timeout 120s`);
+        await stage.kubectl(`wait --for condition=Complete job/${name} --namespace ${AGENTS} --timeout 300s`);
       } catch (error) {
         const told = await Promise.all([logs(), logs('sidewarden')].map((text) => text.catch(String)));
         throw new Error(`the job ${name} is not complete:\n${told.join('\n')}`, { cause: error });

@@ -39,11 +39,13 @@ interface Busy {
   readonly rows: AgentJob;
 }
 
-/**
- * One run that waits for a person to let it delete a row, and one in the middle of an answer of a million rows, which nobody reads on
- * for `slowness` seconds.
- */
-async function busy(fault: string, row: number, slowness = 9): Promise<Busy> {
+/** What says that an answer has begun, and ends when it may be read on: after a while, */
+const A_WHILE = 'echo begun; sleep 9';
+/** or as soon as the pod's connections are cut. `psql` itself does not see that while nobody takes what it writes. */
+const UNTIL_CUT = `echo "SELECT 'begun' \\watch 0.5" | timeout 120 psql -qAt`;
+
+/** One run that waits for a person to let it delete a row, and one in the middle of an answer of a million rows. */
+async function busy(fault: string, row: number, meanwhile = A_WHILE): Promise<Busy> {
   const name = `fault-${fault}`;
   const [hold, rows] = await Promise.all([
     agentJob(scene, {
@@ -52,7 +54,7 @@ async function busy(fault: string, row: number, slowness = 9): Promise<Busy> {
     }),
     agentJob(scene, {
       name: `${fault}-rows`,
-      script: `${AGAIN}; psql -c "COPY (SELECT i, '${name}-rows' FROM generate_series(1, ${ROWS}) i) TO STDOUT" | { read first; echo begun; sleep ${slowness}; echo "rows $(wc -l)"; }; again "SELECT '${name}-after-rows'"`,
+      script: `${AGAIN}; psql -c "COPY (SELECT i, '${name}-rows' FROM generate_series(1, ${ROWS}) i) TO STDOUT" | { read first; ${meanwhile}; echo "rows $(wc -l)"; }; again "SELECT '${name}-after-rows'"`,
     }),
   ]);
   const approval = await approvalOf(hold);
@@ -135,7 +137,7 @@ async function podOf(app: string): Promise<string> {
 }
 
 test('the sidecar', { skip }, async () => {
-  const runs = await busy('sidecar', 1, 15);
+  const runs = await busy('sidecar', 1, UNTIL_CUT);
   for (const job of [runs.hold, runs.rows])
     await scene.own.containers.kill({ namespace: AGENTS, pod: await job.pod(), container: 'sidewarden' });
   await startsAgain(runs, 'ClientDisconnected');
@@ -194,7 +196,7 @@ for (const [what, fault, component, row] of [
     } finally {
       await scene.own.start(component);
     }
-    await within(RECOVERY, 'the run that ended meanwhile has no role', async () => {
+    await within(ALL_OF_IT, 'the run that ended meanwhile has no role', async () => {
       const roles = await scene.roles();
       return roles.length <= 2 ? true : undefined;
     });
@@ -237,7 +239,7 @@ test('the object store', { skip }, async () => {
 });
 
 test('the database', { skip }, async () => {
-  const runs = await busy('database', 40, 25);
+  const runs = await busy('database', 40, UNTIL_CUT);
   const late = await agentJob(scene, {
     name: 'database-late',
     script: `${AGAIN}; again "SELECT 'fault-database-late'"`,
@@ -365,7 +367,7 @@ async function orphan(job: AgentJob): Promise<void> {
 }
 
 test('everything at once', { skip }, async () => {
-  const runs = await busy('all', 60, 20);
+  const runs = await busy('all', 60, UNTIL_CUT);
   const { containers } = scene.own;
   const killed = [
     ...(await Promise.all([runs.hold, runs.rows].map((job) => job.pod()))).map((pod) => ({
@@ -421,7 +423,7 @@ test('after all of it each statement that reached the database is in a recording
     assert.ok(markers.every(isCut), `unfinished: ${markers.join()}`);
   }
   t.diagnostic(`${recordings.length} recordings, ${interrupted} of them were interrupted`);
-  assert.equal(interrupted, 4, 'those of the killed sidecars');
+  assert.equal(interrupted, 6, 'those of the killed sidecars');
   const reached = await scene.reached();
   t.diagnostic(
     `${reached.size} statements reached the database, ${forwarded.size} are recorded as let through`,

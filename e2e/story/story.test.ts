@@ -72,9 +72,9 @@ test(
       const rows = await stage.query("select 1 from pg_roles where starts_with(rolname, 'sw_')");
       return rows.length === 0 ? true : undefined;
     });
-    // Kubernetes says when a container ended to the second; that it is within two is timed by the bench.
+    // That it is within two seconds is timed by the bench: here a slow machine is given a minute.
     assert.ok(
-      Date.now() - ended < 15_000,
+      Date.now() - ended < 60_000,
       `the role was there ${Date.now() - ended} ms after the run had ended`,
     );
     const session = await until('the session is ended and its recording complete', async () => {
@@ -186,7 +186,7 @@ test('a hold is decided by who may, and by nobody else', { skip }, async () => {
     },
     { every: 10 },
   );
-  assert.ok(performance.now() - began < 15_000);
+  assert.ok(performance.now() - began < 60_000);
   const decidedBy = 'jsonpath={.spec.decision.decidedBy.username}';
   assert.equal(
     await stage.kubectl(`get approval ${name} --namespace ${ACCESS} --output ${decidedBy}`),

@@ -13,6 +13,12 @@ function show(result: LoadResult): string {
   return result.kind === 'invalid' ? 'invalid' : [...result.manifests.configMaps.keys()].join(' ');
 }
 
+/** As an editor does by renaming: at no time is `a.yaml` empty. */
+async function save(folder: string, text: string): Promise<void> {
+  await writeFile(join(folder, '.a.yaml.tmp'), text);
+  await rename(join(folder, '.a.yaml.tmp'), join(folder, 'a.yaml'));
+}
+
 /** A watched folder with `a.yaml` in it, and what was handed on. */
 async function watched(
   options: Partial<WatchOptions>,
@@ -49,13 +55,13 @@ const eventsOnly = { poll: 60_000 };
 test('a changed, a broken and a mended file are handed on; equal content is not', () =>
   watched(eventsOnly, async (folder, seen, until) => {
     await sleep(50);
-    await writeFile(join(folder, 'a.yaml'), configMap('two'));
+    await save(folder, configMap('two'));
     await until('default/two');
     await appendFile(join(folder, 'a.yaml'), 'nonsense');
     await until('invalid');
-    await writeFile(join(folder, 'a.yaml'), configMap('two'));
+    await save(folder, configMap('two'));
     await until('default/two');
-    await writeFile(join(folder, 'a.yaml'), configMap('two'));
+    await save(folder, configMap('two'));
     await sleep(100);
     assert.deepEqual(seen, ['default/two', 'invalid', 'default/two']);
   }));
@@ -64,8 +70,7 @@ test('an editor’s save by renaming', () =>
   watched(eventsOnly, async (folder, _seen, until) => {
     await sleep(50);
     for (const name of ['two', 'three']) {
-      await writeFile(join(folder, '.a.yaml.tmp'), configMap(name));
-      await rename(join(folder, '.a.yaml.tmp'), join(folder, 'a.yaml'));
+      await save(folder, configMap(name));
       await until(`default/${name}`);
     }
     await rm(join(folder, 'a.yaml'));

@@ -14,8 +14,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Properties;
-import java.util.Timer;
-import java.util.TimerTask;
 import org.postgresql.PGConnection;
 import org.postgresql.copy.CopyManager;
 
@@ -225,21 +223,25 @@ final class Client {
     }
   }
 
+  /** A cancel that comes before its query is lost, with PostgreSQL itself too. */
+  static void cancelAsleep(Statement statement) {
+    var text = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query = 'select pg_sleep(30)'";
+    try (Connection watcher = connect()) {
+      while (number(watcher, text) == 0) Thread.sleep(20);
+      statement.cancel();
+    } catch (SQLException | InterruptedException error) {
+      System.err.println(error);
+    }
+  }
+
   static void cancel(Connection connection) throws Exception {
     try (Statement statement = connection.createStatement()) {
-      var timer = new Timer(true);
-      timer.schedule(new TimerTask() {
-        @Override public void run() {
-          try {
-            statement.cancel();
-          } catch (SQLException error) {
-            System.err.println(error);
-          }
-        }
-      }, 200);
+      var canceller = new Thread(() -> cancelAsleep(statement));
+      canceller.setDaemon(true);
+      canceller.start();
       fails("57014", c -> statement.execute("select pg_sleep(30)"), connection);
-      timer.cancel();
-      statement.setQueryTimeout(1);
+      canceller.join();
+      statement.setQueryTimeout(3);
       fails("57014", c -> statement.execute("select pg_sleep(30)"), connection);
     }
     same(1L, number(connection, "select 1"));

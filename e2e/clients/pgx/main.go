@@ -247,12 +247,35 @@ func largeValue(ctx context.Context, conn *pgx.Conn) error {
 	return errors.Join(err, expect(bytes.Equal(sent, back), "%d bytes came back", len(back)))
 }
 
+// asleep waits for the query: a cancel that comes before it is lost, with PostgreSQL itself too.
+func asleep(ctx context.Context) error {
+	watcher, err := pgx.Connect(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer watcher.Close(ctx)
+	text := "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query = 'select pg_sleep(30)'"
+	for count := 0; count == 0; time.Sleep(20 * time.Millisecond) {
+		if err := watcher.QueryRow(ctx, text).Scan(&count); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // cancelRequest asks the server to cancel, by the key that the connection was given.
 func cancelRequest(ctx context.Context, conn *pgx.Conn) error {
-	time.AfterFunc(200*time.Millisecond, func() { _ = conn.PgConn().CancelRequest(ctx) })
+	asked := make(chan error, 1)
+	go func() {
+		err := asleep(ctx)
+		if err == nil {
+			err = conn.PgConn().CancelRequest(ctx)
+		}
+		asked <- err
+	}()
 	_, err := conn.Exec(ctx, "select pg_sleep(30)")
-	if sqlstate(err) != "57014" {
-		return fmt.Errorf("not cancelled: %v", err)
+	if asking := <-asked; asking != nil || sqlstate(err) != "57014" {
+		return fmt.Errorf("not cancelled: %v, %v", err, asking)
 	}
 	return conn.Ping(ctx)
 }

@@ -278,12 +278,22 @@ def notices_reach_the_client():
         assert any("psycopg_never_there" in message for message in heard), heard
 
 
+def asleep():
+    """A cancel that comes before its query is lost, with PostgreSQL itself too."""
+    text = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and query = 'select pg_sleep(30)'"
+    with connect(autocommit=True) as watcher:
+        for _ in range(1000):
+            if watcher.execute(text).fetchone():
+                return
+            time.sleep(0.02)
+
+
 @check
 def cancel_a_query():
     with connect(autocommit=True) as connection:
         for cancel in (connection.cancel, connection.cancel_safe):
-            timer = threading.Timer(0.2, cancel)
-            timer.start()
+            canceller = threading.Thread(target=lambda: (asleep(), cancel()))
+            canceller.start()
             started = time.monotonic()
             try:
                 connection.execute("select pg_sleep(30)")
@@ -291,7 +301,7 @@ def cancel_a_query():
             except psycopg.errors.QueryCanceled:
                 pass
             finally:
-                timer.join()
+                canceller.join()
             assert time.monotonic() - started < 10
             assert connection.execute("select 1").fetchone() == (1,)
 
