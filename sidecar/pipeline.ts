@@ -23,6 +23,8 @@ export interface Operation {
   readonly needsPerson: Denial | undefined;
   /** SHA-256 over all that the operation runs under, taken anew at each call. */
   digest(): string;
+  /** Resolves when all that was sent before it has been answered. */
+  settled(): Promise<void> | undefined;
   /** State of the transaction that a hold would keep open. */
   transaction(): { readonly open: boolean; readonly wrote: boolean };
   /** What the approver is to see; may ask the server for evidence, within its own short deadline. */
@@ -217,11 +219,13 @@ export class Pipeline {
     digest: string,
     requirements: readonly HoldRequirement[],
   ): Promise<Outcome> {
-    const blocked = transactionDenial(operation, requirements);
-    if (blocked) return { kind: 'refused', number, denial: blocked };
     const controller = new AbortController();
     this.#hold = controller;
     try {
+      // What came before may write, or fail: only then is it known what a hold would keep open.
+      await operation.settled();
+      const blocked = transactionDenial(operation, requirements);
+      if (blocked) return { kind: 'refused', number, denial: blocked };
       const request = await operation.approvalRequest(requirements);
       const answer = await this.#parts.approvals.request(request, controller.signal);
       if (answer.kind === 'refused') {

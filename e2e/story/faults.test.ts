@@ -39,6 +39,8 @@ interface Busy {
   readonly rows: AgentJob;
 }
 
+/** Seconds that a pod waits for its sidecar, which waits for the operator: longer than any fault here. */
+const PATIENT = 300;
 /** What says that an answer has begun, and ends when it may be read on: after a while, */
 const A_WHILE = 'echo begun; sleep 9';
 /** or as soon as the pod's connections are cut. `psql` itself does not see that while nobody takes what it writes. */
@@ -51,10 +53,12 @@ async function busy(fault: string, row: number, meanwhile = A_WHILE): Promise<Bu
     agentJob(scene, {
       name: `${fault}-hold`,
       script: `${AGAIN}; psql -c "DELETE FROM orders WHERE id = ${row} /* ${name}-hold */" || { echo lost; again "SELECT 1, '${name}-again'"; sleep 3; }; again "SELECT '${name}-after-hold'"`,
+      grace: PATIENT,
     }),
     agentJob(scene, {
       name: `${fault}-rows`,
       script: `${AGAIN}; psql -c "COPY (SELECT i, '${name}-rows' FROM generate_series(1, ${ROWS}) i) TO STDOUT" | { read first; ${meanwhile}; echo "rows $(wc -l)"; }; again "SELECT '${name}-after-rows'"`,
+      grace: PATIENT,
     }),
   ]);
   const approval = await approvalOf(hold);
@@ -281,6 +285,7 @@ echo refused; again "SELECT 'fault-both-aging-again'"; echo back`,
   const brief = await agentJob(scene, {
     name: 'both-brief',
     script: `${AGAIN}; psql -c "INSERT INTO brief VALUES (1) /* fault-both-brief */" || echo expired; again "SELECT 'fault-both-after-brief'"`,
+    grace: PATIENT,
   });
   await approvalOf(brief);
   // Roles that are half made: their views wait for this lock.

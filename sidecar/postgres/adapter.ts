@@ -355,6 +355,7 @@ export class PostgresAdapter {
       shared,
       names: exchange.names,
       ask: exchange.ask,
+      parseAnew: exchange.parseAnew,
       inTransaction: () => exchange.open,
       maskedViews: this.config.maskedViews,
     });
@@ -418,11 +419,10 @@ export class PostgresAdapter {
       clientUser: () => otherUser(socket),
       role: () => analyst.role,
       searchPath: () => analyst.searchPath,
-      transaction: () => ({ open: exchange.open, failed: exchange.status === 'E', wrote: exchange.wrote }),
-      evidence: async (operation: StatementOperation): Promise<ApprovalEvidence> => {
-        // Before a person is asked, all that came before has run: an error of it would make the question moot.
-        await exchange.drained();
-        return gatherEvidence(operation, {
+      settled: () => exchange.drained(),
+      transaction: () => exchange.transaction,
+      evidence: (operation: StatementOperation): Promise<ApprovalEvidence> =>
+        gatherEvidence(operation, {
           explain: this.#evidence.query,
           query: this.#side.query,
           processId: link.processId,
@@ -430,8 +430,7 @@ export class PostgresAdapter {
           searchPath: analyst.searchPath,
           masks: pipeline.masks,
           inTransaction: exchange.open,
-        });
-      },
+        }),
       held: (approval, requirement) => tellHeld(exchange, approval, requirement),
     };
   }

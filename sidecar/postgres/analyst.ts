@@ -5,7 +5,8 @@
 import type { MaskRules } from '../mask/mask.ts';
 import { Catalog } from './catalog/cache.ts';
 import type { CatalogNeed, CatalogQuery, CatalogView } from './catalog/relation.ts';
-import { type AnalysisContext, type Names, type Prepared, statementOf } from './names.ts';
+import { type Analysed, type AnalysisContext, type Names, type Prepared, statementOf } from './names.ts';
+import { samePlan } from './meaning.ts';
 import { ServerRefusal } from './server.ts';
 import { PINNED } from './settings.ts';
 import { analyze } from './sql/analyze.ts';
@@ -21,11 +22,6 @@ export interface SharedAnalysis {
   readonly cache: AnalysisCache;
   /** By template. */
   readonly templates: AnalysisCache;
-}
-
-export interface Analysed {
-  readonly analysis: Exclude<Analysis, { kind: 'needs' }>;
-  readonly context: AnalysisContext;
 }
 
 /** Analyses by text, the least recently used go first. */
@@ -56,12 +52,16 @@ const UNKNOWN_CATALOG: CatalogView = {
   version: -1,
   relation: () => undefined,
   relationByOid: () => undefined,
+  shadowed: () => [],
   userFunctions: () => undefined,
   hasUserOperator: () => undefined,
   userType: () => undefined,
 };
 
-const NO_CONTEXT: AnalysisContext = { catalog: {}, version: -1, masks: {}, path: '' };
+/** Never holds. */
+export const NO_CONTEXT: AnalysisContext = { catalog: {}, version: -1, masks: {}, path: '' };
+/** Never holds either: the analysis is one of names of the session, whatever they stand for by now. */
+export const BY_NAMES: AnalysisContext = { catalog: {}, version: -1, masks: {}, path: '' };
 
 const MAX_CACHED_TEXT = 16_384;
 /** Views over views over partitions: each round loads what the one before turned out to need. */
@@ -89,6 +89,8 @@ export interface AnalystParts {
   readonly names: Names;
   /** Runs a query on the session's own connection; undefined while its transaction has failed. */
   readonly ask: (sql: string) => ReturnType<CatalogQuery> | undefined;
+  /** Has the server parse a prepared statement anew: it may hold on to what the text meant before. */
+  readonly parseAnew: (prepared: Prepared) => Promise<void>;
   readonly inTransaction: () => boolean;
   /** The operator made a schema of the login role's own name, and put masked views of tables into it. */
   readonly maskedViews: boolean;
@@ -98,6 +100,7 @@ export class Analyst {
   readonly #shared: SharedAnalysis;
   readonly #names: Names;
   readonly #ask: AnalystParts['ask'];
+  readonly #parseAnew: AnalystParts['parseAnew'];
   readonly #inTransaction: () => boolean;
   readonly #maskedViews: boolean;
   #private: Catalog | undefined;
@@ -119,6 +122,7 @@ export class Analyst {
     this.#shared = parts.shared;
     this.#names = parts.names;
     this.#ask = parts.ask;
+    this.#parseAnew = parts.parseAnew;
     this.#inTransaction = parts.inTransaction;
     this.#maskedViews = parts.maskedViews;
   }
@@ -130,6 +134,11 @@ export class Analyst {
   /** The catalog was changed in a transaction that is open, if only for the rest of a batch: other connections see it as it was. */
   get unsettled(): boolean {
     return this.#unsettled;
+  }
+
+  /** The open transaction, if only a batch, has changed what names mean: its end changes that again. */
+  get touched(): boolean {
+    return this.#touched || this.#unsettled;
   }
 
   get searchPath(): readonly string[] {
@@ -164,6 +173,8 @@ export class Analyst {
 
   /** A statement has run: takes note of what it may have changed. */
   completed(statement: Statement, inTransaction: boolean): void {
+    // What the transaction changed for itself is over with it, also before the server is ready again.
+    if (statement.session.kind === 'commit' && this.touched) this.#again();
     if (!statement.changesCatalog && !statement.changesSettings && !setsPath(statement)) return;
     this.#stale = true;
     if (statement.facts.effects.includes('opaque')) this.#unpinned = true;
@@ -180,6 +191,11 @@ export class Analyst {
     this.#unsettled = false;
     if (!this.#touched) return;
     this.#touched = false;
+    this.#again();
+  }
+
+  /** Everything is read anew. */
+  #again(): void {
     this.#stale = true;
     this.#private = undefined;
     this.#shared.catalog.invalidate();
@@ -239,7 +255,10 @@ export class Analyst {
   async #renewed(outdated: readonly Prepared[], text: string, masks: MaskRules): Promise<Analysed> {
     for (const prepared of outdated) {
       const { analysis, context } = await this.#analyzeNow(prepared.text, masks);
-      prepared.statement = statementOf(prepared, analysis);
+      const statement = statementOf(prepared, analysis);
+      if (!samePlan(prepared.meant, statement)) await this.#parseAnew(prepared);
+      prepared.meant = statement;
+      prepared.statement = statement;
       prepared.context = context;
     }
     return this.#analyzeNow(text, masks);
@@ -287,7 +306,7 @@ export class Analyst {
 
   #keep(text: string, masks: MaskRules, analysis: Analysed['analysis']): Analysed {
     // Names of the session may mean something else at the next execution.
-    if (this.#names.asked) return { analysis, context: NO_CONTEXT };
+    if (this.#names.asked) return { analysis, context: BY_NAMES };
     const catalog = this.#catalog();
     const context = { catalog, version: catalog.version, masks, path: this.#pathKey };
     const analysed = { analysis, context };

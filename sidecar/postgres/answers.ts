@@ -372,10 +372,12 @@ export class Answers {
     if (exchange.expectations.size === 1) exchange.open = status !== 'I';
     if (status === 'I') {
       exchange.wrote = false;
+      if (exchange.failed) exchange.names.rolledBack();
       // Portals of a batch that is under way already must not go with the transaction before it.
       if (exchange.expectations.size === 1 && !exchange.midBatch) exchange.names.transactionEnded();
       this.#parts.analyst.transactionEnded();
     }
+    exchange.failed = false;
     this.#take();
     if (first.kind === 'internal') settle(first);
     else this.#exchange.pass(frame);

@@ -35,14 +35,14 @@ export class Completion {
     if (exchange.copyIn === run) exchange.copyIn = undefined;
     exchange.openCopyGate(run);
     const { statement } = run;
-    this.#apply(statement.session);
+    this.#apply(statement.session, tag);
     exchange.settled(run);
     this.#analyst.completed(statement, inBatch || exchange.status === 'T' || exchange.open);
     if (statement.facts.effects.some((effect) => effect !== 'read' && effect !== 'session'))
       exchange.wrote = true;
   }
 
-  #apply(effect: SessionEffect): void {
+  #apply(effect: SessionEffect, tag: string): void {
     const { names } = this.#exchange;
     switch (effect.kind) {
       case 'prepare':
@@ -64,12 +64,19 @@ export class Completion {
           names.removeCursor(null);
         }
         return;
-      case 'begin':
       case 'commit':
       case 'rollback':
-      case 'savepoint':
+        // Of a transaction that had failed, COMMIT says so as well.
+        if (tag === 'ROLLBACK') names.rolledBack();
+        return;
       case 'release':
+        names.released(effect.name);
+        return;
       case 'rollback-to':
+        names.rolledBackTo(effect.name);
+        return;
+      case 'begin':
+      case 'savepoint':
       case 'prepare-transaction':
       case 'set':
       case 'set-role':
@@ -110,6 +117,7 @@ export class Completion {
   failed(run: Run, error: OperationCompleted['error']): void {
     if (!this.#exchange.muted) this.complete(run, null, error);
     this.#exchange.settled(run);
+    this.#exchange.names.noSavepoint(run);
     if (this.#exchange.copyIn === run) this.#exchange.copyIn = undefined;
   }
 
@@ -138,6 +146,7 @@ function sqlPrepared(name: string, statement: Prepared['statement'], batch: numb
     text: statement?.facts.text ?? '',
     statement,
     context: { catalog: {}, version: -1, masks: {}, path: '' },
+    meant: statement,
     types: [],
     fields: undefined,
     described: false,

@@ -4,10 +4,10 @@ import type { DigestParameter } from '../approval/digest.ts';
 import type { MaskRules } from '../mask/mask.ts';
 import type { Denial } from '../operation.ts';
 import type { Grant, Outcome, Pipeline } from '../pipeline.ts';
-import { type Analysed, AnalysisError, type Analyst } from './analyst.ts';
+import { AnalysisError, type Analyst, BY_NAMES } from './analyst.ts';
 import type { Exchange } from './exchange.ts';
 import { sameMeaning } from './meaning.ts';
-import type { Under } from './names.ts';
+import type { Analysed, Under } from './names.ts';
 import { denialFields, errorFields } from './refusal.ts';
 import { STATE_CHANGED } from './run.ts';
 import { changesReading } from './settings.ts';
@@ -98,7 +98,7 @@ export class Deciding {
   meansTheSame(text: string, { analysis, context }: Analysed): boolean | Promise<boolean> {
     if (this.holds(context)) return true;
     return then(
-      this.analyze(text),
+      this.analyzeNamed(text),
       (now) => now.analysis !== undefined && sameMeaning(analysis, now.analysis),
     );
   }
@@ -108,10 +108,22 @@ export class Deciding {
    * changes names and settings). Does not when the batch has failed meanwhile.
    */
   onceSettled(all: boolean, next: () => Step): Step {
-    const exchange = this.#parts.exchange;
-    const waiting =
-      all || exchange.pendingEffects > 0 || this.#parts.analyst.stale ? exchange.drained() : undefined;
+    const { exchange, analyst } = this.#parts;
+    const unsettled = exchange.pendingEffects > 0 || analyst.stale;
+    // What a transaction changed for itself is changed back by its end.
+    const ending = analyst.touched && exchange.ending;
+    const waiting = all || unsettled || ending ? exchange.drained() : undefined;
     return step(waiting, () => (exchange.discarding ? undefined : next()));
+  }
+
+  /** As `analyze`; by names of the session only when the server has told which of them it took. */
+  analyzeNamed(text: string): AnalysedOrRefused | Promise<AnalysedOrRefused> {
+    const { exchange } = this.#parts;
+    return then(this.analyze(text), (analysed) => {
+      if (!('context' in analysed) || analysed.context !== BY_NAMES || !exchange.namesPending)
+        return analysed;
+      return then(exchange.drained(), () => (exchange.discarding ? analysed : this.analyze(text)));
+    });
   }
 
   analyze(text: string): AnalysedOrRefused | Promise<AnalysedOrRefused> {

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { MaskRules } from '../mask/mask.ts';
 import { Expectations } from './expectation.ts';
-import { Names } from './names.ts';
+import { Names, type Prepared } from './names.ts';
 import { Outlet } from './outlet.ts';
 import { Run, type RowBudget } from './run.ts';
 import { parse } from './sql/parser.ts';
@@ -40,6 +40,10 @@ export class Exchange {
   bound = false;
   /** Statements under way that change what later ones mean. */
   pendingEffects = 0;
+  /** Something failed since the server was last ready. */
+  failed = false;
+  /** A statement was executed by the extended protocol since the last Sync. */
+  executed = false;
   /** A COPY FROM STDIN that takes data now. */
   copyIn: Run | undefined;
   /** The answer that is coming in was refused: nothing more of it goes out until the server is ready. */
@@ -62,6 +66,31 @@ export class Exchange {
     return this.expectations.size === 0 && !this.midBatch;
   }
 
+  /** What a hold would keep open: what a batch has executed is, until its Sync. */
+  get transaction(): { readonly open: boolean; readonly failed: boolean; readonly wrote: boolean } {
+    return { open: this.open || this.executed, failed: this.status === 'E', wrote: this.wrote };
+  }
+
+  /** The end of a transaction was sent, if only that of a batch, and is not answered. */
+  get ending(): boolean {
+    return this.expectations.some(
+      (item) =>
+        item.kind === 'sync' ||
+        item.kind === 'query' ||
+        (item.kind === 'execute' && endsTransaction(item.portal.run)),
+    );
+  }
+
+  /** What names of prepared statements and portals stand for depends on answers that have not come. */
+  get namesPending(): boolean {
+    return this.expectations.some(
+      (item) =>
+        item.kind === 'close' ||
+        (item.kind === 'parse' && item.prepared.name !== '') ||
+        (item.kind === 'bind' && item.portal.name !== ''),
+    );
+  }
+
   /** A run is about to be executed by the server. */
   sent(run: Run): void {
     const { statement } = run;
@@ -72,6 +101,9 @@ export class Exchange {
       case 'commit':
       case 'rollback':
         this.open = statement.session.chain;
+        break;
+      case 'savepoint':
+        this.names.savepoint(statement.session.name, run);
         break;
       default:
         break;
@@ -145,14 +177,31 @@ export class Exchange {
     return waiting ? waiting.then(() => this.#askNow(sql)) : this.#askNow(sql);
   };
 
+  /** Has the server parse a prepared statement anew, once all that was sent is answered. */
+  readonly parseAnew = async ({ name, text, types, bySql }: Prepared): Promise<void> => {
+    await this.drained();
+    if (bySql) await this.#askNow(`DEALLOCATE "${name.replaceAll('"', '""')}"; ${text}`);
+    else
+      await this.#internal([
+        ...(name === '' ? [] : [encodeClose('S', name)]),
+        encodeParse(name, text, types),
+        // By its answer the end is known.
+        encodeClose('P', INTERNAL),
+      ]);
+  };
+
   /**
    * By the extended protocol, since a simple query would drop the client's unnamed statement. It ends with a Sync unless that
    * would commit what the client's batch has done so far.
    */
   #askNow(sql: string): Promise<readonly (readonly (string | null)[])[]> {
+    return this.#internal(internalBatch(sql));
+  }
+
+  #internal(batch: readonly Buffer[]): Promise<readonly (readonly (string | null)[])[]> {
     if (this.discarding) return Promise.reject(new Error('the batch has failed'));
     const synced = !this.bound;
-    const messages = [...internalBatch(sql), synced ? SYNC : FLUSH];
+    const messages = [...batch, synced ? SYNC : FLUSH];
     const closes = messages.filter((message) => message[0] === FRONTEND.close).length;
     return new Promise((done, fail) => {
       this.expectations.push({ kind: 'internal', rows: [], closes, synced, error: undefined, done, fail });
@@ -177,6 +226,11 @@ function internalBatch(sql: string): readonly Buffer[] {
     encodeClose('P', INTERNAL),
     encodeClose('S', INTERNAL),
   ]);
+}
+
+function endsTransaction(run: Run | undefined): boolean {
+  const kind = run?.statement.session.kind;
+  return kind === 'commit' || kind === 'rollback' || kind === 'prepare-transaction';
 }
 
 /** Whether a statement changes what later ones mean, other than by opening or ending a transaction. */

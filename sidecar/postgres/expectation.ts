@@ -49,6 +49,14 @@ export class Expectations {
     return this.#items.length - this.#head;
   }
 
+  some(condition: (item: Expectation) => boolean): boolean {
+    for (let at = this.#head; at < this.#items.length; at++) {
+      const item = this.#items[at];
+      if (item && condition(item)) return true;
+    }
+    return false;
+  }
+
   push(item: Expectation): void {
     this.#items.push(item);
   }

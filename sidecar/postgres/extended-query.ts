@@ -1,17 +1,18 @@
 /** The extended protocol: Parse, Bind, Describe, Execute, Close, in batches that end with Sync. A statement is decided when it is bound. */
 import type { DigestParameter } from '../approval/digest.ts';
 import type { Denial } from '../operation.ts';
-import type { Analysed } from './analyst.ts';
+import { BY_NAMES, NO_CONTEXT } from './analyst.ts';
 import { type Deciding, NO_RAW, type Permitted } from './deciding.ts';
 import { type Exchange, newRun } from './exchange.ts';
 import type { Masking } from './masking.ts';
-import { type Portal, type Prepared, statementOf } from './names.ts';
+import type { Analysed, Portal, Prepared } from './names.ts';
 import { parameterTexts } from './parameters.ts';
 import { POISON, denialFields, errorFields } from './refusal.ts';
+import { Preparing, noSuchStatement, sameFields } from './preparing.ts';
 import { type RowBudget, type Run, STATE_CHANGED, takesCopy } from './run.ts';
 import type { Statement } from './sql/statement.ts';
 import type { StatementOperation } from './statement-operation.ts';
-import { type Step, step, then } from './step.ts';
+import { type Step, step } from './step.ts';
 import type { ErrorFields, FieldDescription } from './wire/backend.ts';
 import type { Frame } from './wire/frame.ts';
 import {
@@ -24,14 +25,12 @@ import {
   readTarget,
 } from './wire/frontend.ts';
 
-/** Undefined for an empty text. */
-type Current = { readonly statement: Statement } | { readonly fields: ErrorFields } | undefined;
-
 export class ExtendedQuery {
   readonly #exchange: Exchange;
   readonly #deciding: Deciding;
   readonly #masking: Masking;
   readonly #budget: RowBudget;
+  readonly #preparing: Preparing;
   #modified = 0;
 
   constructor(exchange: Exchange, deciding: Deciding, masking: Masking, budget: RowBudget) {
@@ -39,6 +38,7 @@ export class ExtendedQuery {
     this.#deciding = deciding;
     this.#masking = masking;
     this.#budget = budget;
+    this.#preparing = new Preparing(exchange, deciding);
   }
 
   #forward(frame: Frame): void {
@@ -47,8 +47,9 @@ export class ExtendedQuery {
 
   parse(frame: Frame): Step {
     const { name, text, types } = readParse(frame);
+    if (isLong(name)) return this.#refuse(LONG_NAME);
     return this.#deciding.onceSettled(false, () =>
-      step(this.#deciding.analyze(text), (analysed) => {
+      step(this.#deciding.analyzeNamed(text), (analysed) => {
         if (this.#exchange.discarding) return undefined;
         if ('fields' in analysed) return this.#refuseParse(name, analysed.fields);
         const { analysis, context } = analysed;
@@ -63,6 +64,7 @@ export class ExtendedQuery {
           text,
           statement,
           context,
+          meant: statement,
           types,
           fields: undefined,
           described: false,
@@ -89,56 +91,23 @@ export class ExtendedQuery {
 
   bind(bind: Bind, frame: Frame): Step {
     const exchange = this.#exchange;
+    if (isLong(bind.portal) || isLong(bind.statement)) return this.#refuse(LONG_NAME);
     const known = exchange.names.prepared(bind.statement);
     // Whether the server took a Parse of an earlier batch decides what this name means.
     const unsure = known !== undefined && !known.confirmed && known.batch !== exchange.batch;
     return this.#deciding.onceSettled(unsure, () => {
       const prepared = exchange.names.prepared(bind.statement);
       if (!prepared) return this.#refuse(noSuchStatement(bind.statement));
-      return step(this.#current(prepared), (statement) => {
+      // First what must be waited for: what the statement means is looked at last.
+      return step(this.#preparing.typed(bind, prepared), () => {
         if (exchange.discarding) return undefined;
-        if (statement && 'fields' in statement) return this.#refuse(statement.fields);
-        if (!statement) return this.#sendBind(bind, prepared, undefined, frame);
-        return step(this.#typed(bind, prepared), () => {
+        return step(this.#preparing.current(prepared), (statement) => {
           if (exchange.discarding) return undefined;
+          if (statement && 'fields' in statement) return this.#refuse(statement.fields);
+          if (!statement) return this.#sendBind(bind, prepared, undefined, frame);
           return this.#decideBind(bind, prepared, statement.statement, frame);
         });
       });
-    });
-  }
-
-  /** A binary value is read by its type: one that the client did not declare is asked of the server first. */
-  #typed(bind: Bind, prepared: Prepared): Step {
-    const { formats, values } = bind;
-    const unknown = values.some((value, index) => {
-      const format = formats.length === 1 ? formats[0] : formats[index];
-      return format === 1 && value !== null && (prepared.types[index] ?? 0) === 0;
-    });
-    if (!unknown) return undefined;
-    const exchange = this.#exchange;
-    exchange.midBatch = true;
-    exchange.expectations.push({
-      kind: 'describe-statement',
-      prepared,
-      internal: true,
-      parametersSeen: false,
-    });
-    exchange.toServer.send(encodeDescribe('S', prepared.name));
-    return exchange.drained();
-  }
-
-  /** The statement as it is to be read now: analysed again when the catalog, the path or the masks are others. */
-  #current(prepared: Prepared): Current | Promise<Current> {
-    if (!prepared.statement) return undefined;
-    if (this.#deciding.holds(prepared.context)) return { statement: prepared.statement };
-    return then(this.#deciding.analyze(prepared.text), (analysed) => {
-      if ('fields' in analysed) return analysed;
-      const { analysis, context } = analysed;
-      const statement = statementOf(prepared, analysis);
-      if (!statement) return { fields: noSuchStatement(prepared.name) };
-      prepared.statement = statement;
-      prepared.context = context;
-      return { statement };
     });
   }
 
@@ -199,6 +168,7 @@ export class ExtendedQuery {
       prepared,
       run,
       under: this.#deciding.under,
+      late: run && lookedUpLate(run.statement, prepared),
       resultFormats: bind.resultFormats,
       fields: undefined,
       confirmed: false,
@@ -230,27 +200,26 @@ export class ExtendedQuery {
       name,
       text,
       statement: run.statement,
+      meant: run.statement,
+      context: NO_CONTEXT,
       fields: undefined,
       confirmed: false,
       batch: exchange.batch,
     };
-    exchange.midBatch = true;
-    exchange.expectations.push({
-      kind: 'parse',
-      prepared: modified,
-      undo: exchange.names.setPrepared(modified),
-      internal: true,
-    });
-    exchange.toServer.send(encodeParse(name, text, prepared.types));
-    exchange.expectations.push({
-      kind: 'describe-statement',
-      prepared: modified,
-      internal: true,
-      parametersSeen: false,
-    });
-    exchange.toServer.send(encodeDescribe('S', name));
+    this.#preparing.parseOurs(
+      modified,
+      exchange.names.setPrepared(modified),
+      encodeParse(name, text, prepared.types),
+    );
     await exchange.drained();
+    const analysis = { kind: 'parsed', statements: [run.statement] } as const;
+    const same = await this.#deciding.meansTheSame(text, { analysis, context: NO_CONTEXT });
     if (exchange.discarding) return this.#deciding.notRun(run.number);
+    if (!same) {
+      this.#deciding.notRun(run.number);
+      this.#refuse(denialFields(STATE_CHANGED));
+      return;
+    }
     if (prepared.described && !sameFields(prepared.fields, modified.fields)) {
       this.#deciding.notRun(run.number);
       this.#refuse(denialFields(OTHER_COLUMNS));
@@ -263,6 +232,7 @@ export class ExtendedQuery {
   describe(frame: Frame): Step {
     const { kind, name } = readTarget('Describe', frame);
     const exchange = this.#exchange;
+    if (isLong(name)) return this.#refuse(LONG_NAME);
     return step(this.#known(kind, name), () => {
       if (exchange.discarding) return undefined;
       if (kind === 'statement') {
@@ -296,6 +266,7 @@ export class ExtendedQuery {
   execute(frame: Frame): Step {
     const { portal: name } = readExecute(frame);
     const exchange = this.#exchange;
+    if (isLong(name)) return this.#refuse(LONG_NAME);
     return step(this.#known('portal', name), () => {
       if (exchange.discarding) return undefined;
       const portal = exchange.names.portal(name);
@@ -303,6 +274,7 @@ export class ExtendedQuery {
         return this.#refuse(
           exchange.names.isCursor(name) ? denialFields(EXECUTE_CURSOR) : noSuchPortal(name),
         );
+      if (portal.late && !portal.begun) return this.#executeLate(portal, portal.late, frame);
       if (!dependsOnSettings(portal)) return this.#executePortal(portal, frame);
       // What has begun was planned: names mean what they meant, and only who reads it and what is masked count.
       const under = portal.begun ? 'begun' : 'bound';
@@ -311,6 +283,21 @@ export class ExtendedQuery {
         return same ? this.#executePortal(portal, frame) : this.#refuse(denialFields(STATE_CHANGED));
       });
     });
+  }
+
+  /** The server looks its names up only now: they must mean what they meant when it was decided. */
+  #executeLate(portal: Portal, late: Analysed, frame: Frame): Step {
+    const exchange = this.#exchange;
+    return this.#deciding.onceSettled(false, () =>
+      step(this.#deciding.meansTheSame(portal.prepared.text, late), (unchanged) => {
+        if (exchange.discarding) return undefined;
+        if (!unchanged) return this.#refuse(denialFields(STATE_CHANGED));
+        return step(this.#deciding.stillUnder(portal.under, 'bound'), (same) => {
+          if (exchange.discarding) return undefined;
+          return same ? this.#executePortal(portal, frame) : this.#refuse(denialFields(STATE_CHANGED));
+        });
+      }),
+    );
   }
 
   #executePortal(portal: Portal, frame: Frame): Step {
@@ -323,6 +310,7 @@ export class ExtendedQuery {
     }
     exchange.midBatch = true;
     portal.begun = true;
+    exchange.executed = true;
     exchange.expectations.push({ kind: 'execute', portal });
     this.#forward(frame);
     if (!run) return undefined;
@@ -337,6 +325,7 @@ export class ExtendedQuery {
 
   close(frame: Frame): undefined {
     const { kind, name } = readTarget('Close', frame);
+    if (isLong(name)) return this.#refuse(LONG_NAME);
     const { names, expectations } = this.#exchange;
     const undo = kind === 'statement' ? names.removePrepared(name) : names.removePortal(name);
     if (kind === 'portal') names.removeCursor(name);
@@ -377,16 +366,35 @@ const EXECUTE_CURSOR: Denial = {
   hint: 'Use FETCH.',
 };
 
+/** Longer ones the server cuts: two names here would be one there. */
+const MAX_NAME = 63;
+
+function isLong(name: string): boolean {
+  return name.length * 3 > MAX_NAME && Buffer.byteLength(name) > MAX_NAME;
+}
+
+const LONG_NAME = errorFields(
+  'ERROR',
+  '42622',
+  `names of prepared statements and portals have at most ${MAX_NAME} bytes here`,
+);
+/** What the server plans when it is bound; of all else it looks names up when it runs. */
+const PLANNED = new Set(['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MERGE', 'VALUES']);
+
+function lookedUpLate(statement: Statement, { context }: Prepared): Analysed | undefined {
+  const { facts, session } = statement;
+  const nothing = session.kind !== 'prepare' && facts.effects.every((effect) => effect === 'session');
+  // An approver's text, too, may be one of names.
+  const named = context === BY_NAMES || (!nothing && (context === NO_CONTEXT || !PLANNED.has(facts.verb)));
+  if (!named) return undefined;
+  return { analysis: { kind: 'parsed', statements: [statement] }, context };
+}
+
 const MULTIPLE = errorFields('ERROR', '42601', 'cannot insert multiple commands into a prepared statement');
 
 /** COMMIT and its like mean the same under any role and path, and may have to be a transaction's first statement. */
 function dependsOnSettings({ run }: Portal): boolean {
   return run !== undefined && run.statement.facts.effects.some((effect) => effect !== 'session');
-}
-
-function noSuchStatement(name: string): ErrorFields {
-  const what = name === '' ? 'unnamed prepared statement' : `prepared statement "${name}"`;
-  return errorFields('ERROR', '26000', `${what} does not exist`);
 }
 
 function noSuchPortal(name: string): ErrorFields {
@@ -410,12 +418,4 @@ function withFormats(
     ...field,
     format: (formats.length === 1 ? formats[0] : formats[index]) ?? 0,
   }));
-}
-
-function sameFields(one: Prepared['fields'], other: Prepared['fields']): boolean {
-  if (!one || !other) return (one ?? null) === (other ?? null);
-  return (
-    one.length === other.length &&
-    one.every((field, index) => field.name === other[index]?.name && field.typeOid === other[index].typeOid)
-  );
 }

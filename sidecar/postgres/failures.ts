@@ -35,6 +35,7 @@ export class Failures {
   error(fields: ErrorFields, frame: Frame): undefined {
     const exchange = this.#exchange;
     const first = exchange.expectations.first;
+    exchange.failed = true;
     if (!first) {
       // Nobody asked: the server is about to close (shutdown, terminated by an administrator).
       this.#sendError(fields, this.#masked(), frame);

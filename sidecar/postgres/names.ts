@@ -15,6 +15,11 @@ export interface AnalysisContext {
   readonly path: string;
 }
 
+export interface Analysed {
+  readonly analysis: Exclude<Analysis, { kind: 'needs' }>;
+  readonly context: AnalysisContext;
+}
+
 /** What decides on the meaning of names, on privileges and on what is masked. */
 export interface Under {
   readonly role: string;
@@ -28,6 +33,8 @@ export interface Prepared {
   /** Undefined for an empty text. */
   statement: Statement | undefined;
   context: AnalysisContext;
+  /** What it meant when the server parsed it: the server may hold on to that. */
+  meant: Statement | undefined;
   /** Oids that the client declared, then those that the server told. */
   types: readonly number[];
   /** Null: returns no rows. Undefined: not told yet. Formats are all text here. */
@@ -49,6 +56,8 @@ export interface Portal {
   readonly run: Run | undefined;
   /** What it was bound under. */
   readonly under: Under;
+  /** Of a statement whose names the server looks up only when it runs: what they meant at the Bind. */
+  readonly late: Analysed | undefined;
   readonly resultFormats: readonly number[];
   fields: readonly FieldDescription[] | null | undefined;
   confirmed: boolean;
@@ -84,6 +93,11 @@ export class Names implements SessionNames {
   readonly #statements = new Map<string, Prepared>();
   readonly #portals = new Map<string, Portal>();
   readonly #cursors = new Map<string, Cursor>();
+  /** When portals and cursors were made, and savepoints, counted on; and when the transaction began. */
+  readonly #born = new WeakMap<Portal | Cursor, number>();
+  #savepoints: { readonly name: string; readonly run: object; readonly at: number }[] = [];
+  #now = 0;
+  #began = 0;
   /** Prepared statements that an analysis asked for, and whether it asked for any name: it holds for this session only then. */
   readonly #asked = new Set<string>();
   #askedCursor = false;
@@ -116,11 +130,8 @@ export class Names implements SessionNames {
     const cursor = this.#cursors.get(name);
     if (!cursor) {
       const portal = this.#portals.get(name);
-      return (
-        portal?.prepared.statement && {
-          masks: this.#masksThen(portal.prepared.statement.masks, portal.prepared.context.masks),
-        }
-      );
+      // As bound: the prepared statement may have been analysed anew since.
+      return portal?.run && { masks: this.#masksThen(portal.run.statement.masks, portal.under.masks) };
     }
     return { masks: this.#masksThen(cursor.masks, cursor.rules) };
   }
@@ -146,12 +157,58 @@ export class Names implements SessionNames {
     return set(this.#statements, prepared.name, prepared);
   }
 
+  /** Portals and cursors are one and the same to the server: a name is never both. */
   setPortal(portal: Portal): Undo {
-    return set(this.#portals, portal.name, portal);
+    const { name } = portal;
+    const cursor = this.#cursors.get(name);
+    this.#cursors.delete(name);
+    this.#born.set(portal, ++this.#now);
+    const undo = set(this.#portals, name, portal);
+    return () => {
+      if (cursor && this.#portals.get(name) === portal) this.#cursors.set(name, cursor);
+      undo();
+    };
   }
 
   setCursor(name: string, cursor: Cursor): void {
+    this.#portals.delete(name);
+    this.#born.set(cursor, ++this.#now);
     this.#cursors.set(name, cursor);
+  }
+
+  /** Was sent; `run` is its execution. */
+  savepoint(name: string, run: object): void {
+    this.#savepoints.push({ name, run, at: this.#now });
+  }
+
+  /** It failed. */
+  noSavepoint(run: object): void {
+    if (this.#savepoints.length > 0)
+      this.#savepoints = this.#savepoints.filter((savepoint) => savepoint.run !== run);
+  }
+
+  /** And all after it. */
+  released(name: string): void {
+    const index = this.#savepoints.findLastIndex((savepoint) => savepoint.name === name);
+    if (index >= 0) this.#savepoints.length = index;
+  }
+
+  /** What was made since is gone; of a savepoint that is not known here, all. */
+  rolledBackTo(name: string): void {
+    const index = this.#savepoints.findLastIndex((savepoint) => savepoint.name === name);
+    const at = this.#savepoints[index]?.at ?? 0;
+    this.#forgetSince(this.#portals, at);
+    this.#forgetSince(this.#cursors, at);
+    this.#savepoints.length = index + 1;
+  }
+
+  /** The whole transaction: cursors WITH HOLD of it, too, are gone. Portals may be of what was sent after it. */
+  rolledBack(): void {
+    this.#forgetSince(this.#cursors, this.#began);
+  }
+
+  #forgetSince<T extends Portal | Cursor>(map: Map<string, T>, at: number): void {
+    for (const [name, one] of map) if ((this.#born.get(one) ?? 0) > at) map.delete(name);
   }
 
   removePrepared(name: string): Undo {
@@ -184,6 +241,8 @@ export class Names implements SessionNames {
 
   /** No transaction is open any more: its portals are gone, and cursors but those WITH HOLD. */
   transactionEnded(): void {
+    this.#began = this.#now;
+    if (this.#savepoints.length > 0) this.#savepoints = [];
     if (this.#portals.size > 0) this.#portals.clear();
     if (this.#cursors.size === 0) return;
     for (const [name, cursor] of this.#cursors) if (!cursor.hold) this.#cursors.delete(name);

@@ -91,6 +91,7 @@ export class Requests {
     exchange.discarding = false;
     exchange.midBatch = false;
     exchange.bound = false;
+    exchange.executed = false;
     exchange.batch += 1;
     exchange.expectations.push({ kind: 'sync' });
     this.#forward(frame);

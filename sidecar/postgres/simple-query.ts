@@ -1,5 +1,5 @@
 /** The simple protocol: one message, any number of statements, all of which run or none. */
-import type { Analysed } from './analyst.ts';
+import type { Analysed } from './names.ts';
 import {
   type Decided,
   type Deciding,
@@ -148,6 +148,7 @@ export class SimpleQuery {
     for (const run of runs) exchange.sent(run);
     exchange.midBatch = false;
     exchange.bound = false;
+    exchange.executed = false;
     exchange.names.dropUnnamed();
     exchange.expectations.push({ kind: 'query', runs, next: 0, failed: false });
     const copying = runs.find(takesCopy);
@@ -161,6 +162,7 @@ export class SimpleQuery {
     if (exchange.discarding) return;
     exchange.midBatch = false;
     exchange.bound = false;
+    exchange.executed = false;
     exchange.names.dropUnnamed();
     exchange.toServer.send(encodeQuery(POISON));
     exchange.expectations.push({ kind: 'refusal', fields, simple: true, failed: false });

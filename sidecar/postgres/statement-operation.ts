@@ -17,6 +17,8 @@ export interface StatementState {
   clientUser(): Promise<number | undefined>;
   role(): string;
   searchPath(): readonly string[];
+  /** All that was sent is answered. */
+  settled(): Promise<void> | undefined;
   transaction(): { readonly open: boolean; readonly failed: boolean; readonly wrote: boolean };
   evidence(operation: StatementOperation): Promise<ApprovalEvidence>;
   held(approval: string, requirement: HoldRequirement): void;
@@ -77,6 +79,10 @@ export class StatementOperation implements Operation {
       searchPath: state.searchPath(),
       transaction: failed ? 'failed' : open ? 'open' : 'idle',
     });
+  }
+
+  settled(): Promise<void> | undefined {
+    return this.#state.settled();
   }
 
   transaction(): { readonly open: boolean; readonly wrote: boolean } {

@@ -102,6 +102,11 @@ export interface CatalogView {
   /** By name; with a null schema along the search_path (pg_temp and pg_catalog as PostgreSQL orders them). */
   relation(schema: string | null, name: string): Relation | null | undefined;
   relationByOid(oid: number): Relation | null | undefined;
+  /**
+   * What a name without a schema would mean were the relation that it means gone: those of the same name further along the path. None
+   * of what is pg_catalog's, nor of a temporary relation, which only this session can drop.
+   */
+  shadowed(name: string): readonly Relation[] | undefined;
   /** User-defined candidates, outside pg_catalog, that a call by this name could mean: all overloads, [] when none. */
   userFunctions(schema: string | null, name: string): readonly FunctionInfo[] | undefined;
   /** Whether an operator outside pg_catalog has this name (in any schema of the path, or anywhere when qualified). */

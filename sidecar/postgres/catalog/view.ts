@@ -85,6 +85,21 @@ export function catalogView(
       return table === undefined ? relation : loaded.relation(table);
     },
     relationByOid: (oid) => loaded.relation(oid),
+    shadowed(name) {
+      const candidates = loaded.named(truncateName(name));
+      const found = candidates && find(candidates, null);
+      if (!candidates || !found) return candidates && [];
+      if (found.schema === CATALOG || found.schema === tempSchema) return [];
+      const meant = this.relation(null, name);
+      const relations: Relation[] = [];
+      for (const schema of order.slice(order.indexOf(found.schema) + 1)) {
+        const other = candidates.find((candidate) => candidate.schema === schema);
+        const relation = other && loaded.relation(other.oid);
+        if (other && relation === undefined) return undefined;
+        if (relation && relation.oid !== meant?.oid) relations.push(relation);
+      }
+      return relations;
+    },
     userFunctions(schema, name) {
       const found = loaded.functions(truncateName(name));
       if (found === undefined) return undefined;

@@ -7,7 +7,7 @@ import { conditions, unknown } from './expression.ts';
 import type { Meaning } from './meaning.ts';
 import { tagOf } from './node.ts';
 import { changeRelation } from './oracle.ts';
-import { resolveRelation, touchRelation, useRelation } from './relation-use.ts';
+import { resolveRelation, shadowedBy, touchRelation, useRelation } from './relation-use.ts';
 import { type Scope, childScope } from './scope.ts';
 import { subquery } from './select.ts';
 import { asPrepared } from './session-statement.ts';
@@ -62,7 +62,7 @@ function changesRights({ cmds = [] }: AlterTableStmt): boolean {
 function dropped(walk: Walk, schema: string | null, name: string): void {
   const relation = resolveRelation(walk, schema, name);
   if (relation === null) walk.table(`?.${name}`, 'ddl', false);
-  else touchRelation(walk, relation, 'ddl', false);
+  else touchRelation(walk, relation, 'ddl', false, schema === null ? shadowedBy(walk, name) : []);
 }
 
 /** Expressions in a definition refer to the columns of the relation that is defined or changed. */

@@ -1,11 +1,12 @@
 /** Relations as they are named in statements: resolved, with what using them brings along. */
+import { isDeepStrictEqual } from 'node:util';
 import type { RangeVar } from '@pgsql/types';
 import type { Access } from '../../operation.ts';
 import type { Column, Relation } from '../catalog/relation.ts';
 import { valueCarryingRelation } from '../catalog/value-carrying.ts';
 import { ancestors, descendants, type ProtectedColumns } from './protection.ts';
 import type { ScopeColumn } from './scope.ts';
-import type { Flow, Output } from './value.ts';
+import { type Flow, type Output, REDACTED } from './value.ts';
 import { followView } from './view.ts';
 import { type Walk, relationName } from './walk.ts';
 
@@ -47,18 +48,49 @@ export function useRelation(walk: Walk, variable: RangeVar, access: Access): Use
     walk.table(`?.${name}`, access, false);
     return MISSING;
   }
-  return touchRelation(walk, relation, access, variable.inh === true);
+  const shadowed = variable.schemaname === undefined ? shadowedBy(walk, name) : [];
+  return touchRelation(walk, relation, access, variable.inh === true, shadowed);
 }
 
-export function touchRelation(walk: Walk, relation: Relation, access: Access, inherits: boolean): Used {
+/** Between now and the server's own look another session may drop or rename what the name means. */
+export function shadowedBy(walk: Walk, name: string): readonly Relation[] {
+  if (walk.definition) return [];
+  const shadowed = walk.catalog.shadowed(name);
+  if (shadowed === undefined) walk.need({ kind: 'relation', schema: null, name });
+  return shadowed ?? [];
+}
+
+/** `shadowed`: relations that the name means when this one is gone; what holds for them holds for it. */
+export function touchRelation(
+  walk: Walk,
+  relation: Relation,
+  access: Access,
+  inherits: boolean,
+  shadowed: readonly Relation[] = [],
+): Used {
   walk.table(relationName(relation), access, false);
+  for (const other of shadowed) walk.table(relationName(other), access, true);
   walk.relations.set(relation, access);
   if (relation.schema === 'pg_toast') walk.opaque('a table of values too long for their own');
   noteCode(walk, relation, access);
   if (inherits && relation.children.length > 0) touchDescendants(walk, relation, access);
-  const columns = walk.protection.columns(relation, walk.catalog, walk.needs);
+  const columns = protectedColumns(walk, [relation, ...shadowed]);
   if (walk.masked) closeChannels(walk, relation, columns);
   return { relation, columns: relationColumns(walk, relation, columns, access), open: false };
+}
+
+/** Of the first, with those of the others. */
+function protectedColumns(walk: Walk, [relation, ...shadowed]: readonly Relation[]): ProtectedColumns {
+  const own = relation && walk.protection.columns(relation, walk.catalog, walk.needs);
+  if (own === undefined || shadowed.length === 0 || !walk.masked) return own ?? new Map();
+  const all = new Map(own);
+  for (const other of shadowed)
+    for (const [name, mask] of walk.protection.columns(other, walk.catalog, walk.needs)) {
+      const known = all.get(name);
+      if (relation?.columns.some((column) => column.name === name) === true)
+        all.set(name, known === undefined || isDeepStrictEqual(known, mask) ? mask : REDACTED);
+    }
+  return all;
 }
 
 const EVENTS = { write: ['INSERT', 'UPDATE'], delete: ['DELETE', 'TRUNCATE'] } as const;

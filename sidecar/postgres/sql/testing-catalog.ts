@@ -75,6 +75,11 @@ export class TestingCatalog implements CatalogView {
     return null;
   }
 
+  shadowed(name: string): readonly Relation[] {
+    const all = this.path.flatMap((schema) => this.#relations.get(`${schema}.${name}`) ?? []);
+    return all[0]?.schema === 'pg_catalog' ? [] : all.slice(1);
+  }
+
   relationByOid(oid: number): Relation | null | undefined {
     for (const relation of this.#relations.values()) if (relation.oid === oid) return relation;
     return null;
