@@ -1,6 +1,7 @@
 /** Health and metrics, for kubelet and Prometheus: plain HTTP, nothing secret. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { CHECKING_INTERVAL, limitConnections } from './connections.ts';
 
 export interface HttpSources {
   readonly ready: () => boolean;
@@ -13,9 +14,19 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
+/** Of one address a few: the kubelet must get in whoever else is there, or it restarts the operator. */
+const CONNECTIONS = { whole: 1024, each: 16 };
+/** Milliseconds. */
+const REQUEST_DEADLINE = 5_000;
+
 /** `/healthz`, `/readyz`, `/metrics`. Rejects when it cannot listen. */
 export async function startHttp(address: string, port: number, sources: HttpSources): Promise<HttpServer> {
-  const server = createServer({ headersTimeout: 5_000, requestTimeout: 5_000 }, (request, response) => {
+  const limits = {
+    headersTimeout: REQUEST_DEADLINE,
+    requestTimeout: REQUEST_DEADLINE,
+    connectionsCheckingInterval: CHECKING_INTERVAL,
+  };
+  const server = createServer(limits, (request, response) => {
     const say = (status: number, text: string, type = 'text/plain'): void => {
       response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) });
       response.end(text);
@@ -38,7 +49,7 @@ export async function startHttp(address: string, port: number, sources: HttpSour
         say(404, 'not found\n');
     }
   });
-  server.maxConnections = 64;
+  limitConnections(server, CONNECTIONS);
   await new Promise<void>((done, failed) => {
     server.once('error', failed);
     server.listen(port, address, () => {

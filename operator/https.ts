@@ -1,9 +1,10 @@
 /** An HTTPS server of the operator's: its certificate can be replaced while it serves, and it ends without cutting what is under way. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { Certificates } from './admission/certificate-source.ts';
-import { Shares } from './shares.ts';
+import { CHECKING_INTERVAL, limitConnections } from './connections.ts';
+import type { ShareLimits } from './shares.ts';
 
 export interface HttpsOptions {
   /** 0 for any free one. */
@@ -13,10 +14,8 @@ export interface HttpsOptions {
   readonly certificates: Certificates;
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
   /** Time-outs and caps of node's own. */
-  readonly limits: Omit<ServerOptions, 'key' | 'cert' | 'minVersion'>;
-  readonly maxConnections?: number;
-  /** Of one address: who opens many leaves room for others. */
-  readonly maxConnectionsEach?: number;
+  readonly limits: Omit<ServerOptions, 'key' | 'cert' | 'minVersion' | 'connectionsCheckingInterval'>;
+  readonly connections: ShareLimits;
   /** Milliseconds that requests under way have at the end. */
   readonly patience: number;
   readonly serve: (request: IncomingMessage, response: ServerResponse) => void;
@@ -35,9 +34,13 @@ export async function startHttps(options: HttpsOptions): Promise<HttpsServer> {
     const { certificate, key } = certificates.current();
     return { cert: certificate, key, minVersion };
   };
-  const server = createServer({ ...limits, ALPNCallback: chooseProtocol, ...secure() });
-  if (options.maxConnections !== undefined) server.maxConnections = options.maxConnections;
-  if (options.maxConnectionsEach !== undefined) limitEach(server, options.maxConnectionsEach);
+  const server = createServer({
+    ...limits,
+    connectionsCheckingInterval: CHECKING_INTERVAL,
+    ALPNCallback: chooseProtocol,
+    ...secure(),
+  });
+  limitConnections(server, options.connections);
   server.on('tlsClientError', () => undefined);
   server.on('request', options.serve);
   const stopWatching = certificates.watch(() => server.setSecureContext(secure()));
@@ -56,15 +59,6 @@ export async function startHttps(options: HttpsOptions): Promise<HttpsServer> {
       return close(server, patience);
     },
   };
-}
-
-function limitEach(server: Server, limit: number): void {
-  const open = new Shares({ whole: Infinity, each: limit });
-  server.on('connection', (socket: Socket) => {
-    const from = socket.remoteAddress ?? '';
-    if (open.take(from, 1)) socket.once('close', () => open.give(from, 1));
-    else socket.destroy();
-  });
 }
 
 /**

@@ -16,24 +16,37 @@ export class Shares {
     return this.#whole;
   }
 
-  /** Whether there is room for so much more from this address; what was taken must be given back. */
+  of(address: string): number {
+    return this.#held.get(address) ?? 0;
+  }
+
+  /** Whether there is room for so much more from this address. */
+  fits(address: string, amount: number): boolean {
+    return this.of(address) + amount <= this.#limits.each && this.#whole + amount <= this.#limits.whole;
+  }
+
+  /** As `fits`, and it is taken; what was taken must be given back. */
   take(address: string, amount: number): boolean {
-    const held = (this.#held.get(address) ?? 0) + amount;
-    if (held > this.#limits.each || this.#whole + amount > this.#limits.whole) return false;
-    this.#held.set(address, held);
-    this.#whole += amount;
+    if (!this.fits(address, amount)) return false;
+    this.add(address, amount);
     return true;
   }
 
+  /** What is there already, whether there is room or not. */
+  add(address: string, amount: number): void {
+    this.#held.set(address, this.of(address) + amount);
+    this.#whole += amount;
+  }
+
   give(address: string, amount: number): void {
-    const held = (this.#held.get(address) ?? 0) - amount;
+    const held = this.of(address) - amount;
     if (held > 0) this.#held.set(address, held);
     else this.#held.delete(address);
     this.#whole -= amount;
   }
 }
 
-interface ShareLimits {
+export interface ShareLimits {
   readonly whole: number;
   /** Of one address. */
   readonly each: number;

@@ -4,6 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { Agent } from 'node:https';
+import { connect } from 'node:net';
 import { BrokerClient } from '../../sidecar/broker/client.ts';
 import { readNothing } from '../../sidecar/broker/nothing.ts';
 import {
@@ -25,6 +27,8 @@ export type Told =
   | { readonly kind: 'failed'; readonly run: string; readonly why: string };
 
 const TIMEOUT = 30_000;
+/** Connections from each address of this machine's own, one after the other: of one address the broker takes no more than a node's pods have. */
+const ADDRESSES = 32;
 
 interface Sidecar {
   readonly client: BrokerClient;
@@ -33,6 +37,17 @@ interface Sidecar {
 
 const sidecars = new Map<string, Sidecar>();
 let broker: Extract<Order, { kind: 'broker' }> | undefined;
+
+let connections = 0;
+// Called with its own agent below.
+// eslint-disable-next-line @typescript-eslint/unbound-method
+const { createConnection } = Agent.prototype;
+Agent.prototype.createConnection = function (this: Agent, options, ...rest) {
+  connections += 1;
+  const localAddress = `127.0.0.${2 + (connections % ADDRESSES)}`;
+  const socket = connect({ host: '127.0.0.1', port: Number(options.port), localAddress });
+  return createConnection.call(this, { ...options, socket }, ...rest);
+};
 
 function tell(told: Told): void {
   process.send?.(told);

@@ -27,9 +27,15 @@ export interface AdmissionOptions {
 
 /** The API server takes at most 3 MiB of an object; a review holds two and what stands around them. */
 const MAX_BODY = 8 * 1024 * 1024;
-/** Bytes of bodies in memory; anyone in the cluster reaches this port, agents too. A tenth of what the API server may send at once would do, and the operator's limit is 512 MiB. */
-const INTAKE = { whole: 96 * 1024 * 1024, each: 48 * 1024 * 1024 };
-const MAX_CONNECTIONS = { whole: 4096, each: 1024 };
+/**
+ * Bytes of bodies in memory, as far as they have come. Anyone in the cluster reaches this port, agents too: of one address a tenth, which
+ * takes the largest review and hundreds of usual ones at a time; an API server that sends more is told to come again.
+ */
+const INTAKE = 96 * 1024 * 1024;
+/** An API server has 200 changes under way at most, unless it is told otherwise. */
+const CONNECTIONS = { whole: 2048, each: 204 };
+/** Seconds. client-go, and so the API server, repeats the call then, within the webhook's time-out. */
+const RETRY_AFTER = '1';
 /** Milliseconds. Below the webhooks' own 10 s, so that the reason reaches the user. */
 const HANDLER_DEADLINE = 8_000;
 const REQUEST_DEADLINE = 10_000;
@@ -38,12 +44,11 @@ const IDLE_DEADLINE = 150_000;
 
 /** Rejects when it cannot listen. */
 export function startAdmission(options: AdmissionOptions): Promise<HttpsServer> {
-  const intake = new Shares(INTAKE);
+  const intake = new Shares({ whole: INTAKE, each: INTAKE / 10 });
   return startHttps({
     ...options,
     minVersion: 'TLSv1.2',
-    maxConnections: MAX_CONNECTIONS.whole,
-    maxConnectionsEach: MAX_CONNECTIONS.each,
+    connections: CONNECTIONS,
     limits: {
       handshakeTimeout: REQUEST_DEADLINE,
       headersTimeout: REQUEST_DEADLINE,
@@ -68,7 +73,7 @@ async function serve(
   if (handler === undefined) return end(response, 404, 'no such path');
   if (request.method !== 'POST') return end(response, 405, 'only POST');
   const body = await read(request, intake);
-  if (body.kind === 'too-much') return end(response, 503, 'too much at once');
+  if (body.kind === 'too-much') return end(response, 503, 'too much at once', { 'retry-after': RETRY_AFTER });
   if (body.kind === 'too-long') return end(response, 413, 'too long');
   if (body.kind === 'broken') return void response.destroy();
   const review = parseReview(parsed(body.text));
@@ -140,7 +145,12 @@ function parsed(text: string): unknown {
   }
 }
 
-function end(response: ServerResponse, status: number, message: string): void {
-  response.writeHead(status, { 'content-type': 'text/plain', connection: 'close' });
+function end(
+  response: ServerResponse,
+  status: number,
+  message: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, { 'content-type': 'text/plain', connection: 'close', ...headers });
   response.end(`${message}\n`);
 }

@@ -88,12 +88,13 @@ suite('approvals for the broker', { skip: unavailable ?? false, timeout: 300_000
       [{ evidence: { plan: 7 } }, /could not be asked for/],
       [{ operation: { ...message.operation, text: 'x'.repeat(270_000) } }, /could not be asked for/],
     ];
+    const run = await scene.newRun('orders-db-wrong');
     for (const [change, said] of cases) {
-      const answer = await scene.approvals.ask(scene.run, { ...message, ...change });
+      const answer = await scene.approvals.ask(run, { ...message, ...change });
       assert.equal(answer.kind, 'refused');
       assert.match(answer.denial?.message ?? '', said);
     }
-    const plan = await scene.approvals.ask(scene.run, { ...message, evidence: { plan: 'x'.repeat(70_000) } });
+    const plan = await scene.approvals.ask(run, { ...message, evidence: { plan: 'x'.repeat(70_000) } });
     assert.equal(plan.kind, 'pending');
   });
 

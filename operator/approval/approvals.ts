@@ -12,7 +12,7 @@ import { APPROVALS, KubeError, type Kube, type KubeObject } from '../kube/kube.t
 import { readApproval } from '../kube/read.ts';
 import { outcomeOf, type ToldOutcome } from './outcome.ts';
 import { PendingHolds } from './pending-holds.ts';
-import { type ApprovalRun, requestedApproval } from './request.ts';
+import { type ApprovalRun, type Requested, requestedApproval } from './request.ts';
 import { ownerReference, sessionOf, type SessionRef } from './session-owner.ts';
 import { isOver, settled, withStatusOf } from './settling.ts';
 import type { Stamper } from './stamp.ts';
@@ -77,12 +77,30 @@ class ClusterApprovals implements Approvals {
   async ask(run: ApprovalRun, message: ApprovalMessage): Promise<ApprovalAnswer> {
     const again = this.#askedBefore(run, message);
     if (again !== undefined) return pending(again);
-    const requested = requestedApproval(run, message, this.#kube.stores.policies, this.#clock());
-    if (requested.kind === 'refused') return refused(requested.denial);
-    const asker = askerOf(requested.approval, run.connection.spec.limits.maxPendingApprovals);
+    // Caps and rates first: they need nothing of the message, and all else takes time for each of its characters.
+    const { session, connection, identity } = run;
+    const asker = askerOf(
+      { namespace: session.namespace, connection: connection.metadata.name, session: session.name, identity },
+      connection.spec.limits.maxPendingApprovals,
+    );
     const denial = this.#holds.begin(asker);
     if (denial !== null) return refused(denial);
+    let requested: Requested | undefined;
+    try {
+      requested = this.#requested(run, message, asker);
+    } finally {
+      if (requested?.kind !== 'approval') this.#holds.failed(asker);
+    }
+    if (requested.kind === 'refused') return refused(requested.denial);
     return this.#make(requested.approval, { run, message, asker });
+  }
+
+  #requested(run: ApprovalRun, message: ApprovalMessage, asker: Asker): Requested {
+    const tooMuch = this.#holds.weigh(asker, bytesOf(message));
+    if (tooMuch !== null) return { kind: 'refused', denial: tooMuch };
+    const requested = requestedApproval(run, message, this.#kube.stores.policies, this.#clock());
+    const denial = requested.kind === 'approval' ? this.#holds.deniedBefore(requested.approval) : null;
+    return denial === null ? requested : { kind: 'refused', denial };
   }
 
   end({ session }: Pick<ApprovalRun, 'session'>, { name, how }: ApprovalEnd): Promise<void> {
@@ -274,6 +292,15 @@ class ClusterApprovals implements Approvals {
     const { namespace, name } = object.metadata;
     this.#log.warn({ approval: `${namespace}/${name}` }, 'an approval cannot be read and does not count');
     return undefined;
+  }
+}
+
+/** Infinite for one that is nested so deep that it cannot be written down. */
+function bytesOf(message: ApprovalMessage): number {
+  try {
+    return Buffer.byteLength(JSON.stringify(message));
+  } catch {
+    return Infinity;
   }
 }
 

@@ -1,6 +1,7 @@
 /** How much a run has asked for, counted over all replicas: what this one is asked for, and what the cache shows of the others'. */
 import type { Approval } from '../../crds/approval.ts';
 import { type Asker, askerOf, HoldLimits } from '../../sidecar/approval/limits.ts';
+import { sameOperationKey } from '../../sidecar/approval/object.ts';
 import type { Denial } from '../../sidecar/operation.ts';
 import type { ToldOutcome } from './outcome.ts';
 
@@ -13,6 +14,15 @@ export class PendingHolds {
   /** Why it is refused at once; else it is counted until `failed`, or until `seen` says that it is over. */
   begin(asker: Asker): Denial | null {
     return this.#limits.begin(asker, performance.now());
+  }
+
+  /** Why a request of so many bytes is refused, before it is gone through. */
+  weigh(asker: Asker, bytes: number): Denial | null {
+    return this.#limits.weigh(asker, bytes, performance.now());
+  }
+
+  deniedBefore(approval: Approval): Denial | null {
+    return this.#limits.deniedBefore(sameOperationKey(approval), performance.now());
   }
 
   failed(asker: Asker): void {
@@ -31,7 +41,8 @@ export class PendingHolds {
     const phase = approval.status?.phase ?? 'Pending';
     if (outcome === undefined && phase === 'Pending') {
       if (this.#counted.has(uid)) return;
-      const asker = askerOf(approval, 0);
+      const { metadata, spec } = approval;
+      const asker = askerOf({ namespace: metadata.namespace ?? '', ...spec.request }, 0);
       this.#limits.adopt(asker);
       this.#counted.set(uid, asker);
       return;
@@ -60,6 +71,6 @@ export class PendingHolds {
     this.#denied.add(approval.metadata.uid ?? '');
     const age = Math.max(0, now - Date.parse(at));
     const denial = { name: approval.metadata.name, by: by.username, reason, at: performance.now() - age };
-    this.#limits.denied(askerOf(approval, 0), denial);
+    this.#limits.denied(sameOperationKey(approval), denial);
   }
 }

@@ -137,7 +137,7 @@ function shownNames(operation: ApprovalMessage['operation']): Readonly<Record<st
     Record<keyof ApprovalOperation, unknown>
   >;
   const each = (value: unknown, change: (one: unknown) => unknown) =>
-    Array.isArray(value) ? value.map(change) : value;
+    Array.isArray(value) ? value.slice(0, LONGEST_LIST).map(change) : value;
   return {
     ...Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, line(value)])),
     text,
@@ -163,7 +163,12 @@ function unshowable(): Requested {
   );
 }
 
-const line = (value: unknown): unknown => (typeof value === 'string' ? escapeLine(value) : value);
+/** One more than the kind takes of any: what is longer is refused or cut, and need not be gone through whole. */
+const LONGEST_LINE = 1_025;
+const LONGEST_LIST = 4_097;
+
+const line = (value: unknown): unknown =>
+  typeof value === 'string' ? escapeLine(value.slice(0, LONGEST_LINE)) : value;
 
 function mapped(value: unknown, change: (field: unknown) => unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;

@@ -16,8 +16,8 @@ import { TestSidecar, type TestStream } from '../../e2e/broker/sidecar.ts';
 import { until } from '../../e2e/cluster/component.ts';
 import { controlPlaneUnavailable } from '../../e2e/cluster/control-plane.ts';
 import { MAX_REQUEST } from '../../sidecar/broker/protocol.ts';
-import { SESSIONS } from '../kube/kube.ts';
-import { SESSION_FINALIZER } from '../kube/names.ts';
+import { CONNECTIONS, SESSIONS } from '../kube/kube.ts';
+import { CONNECTION_FINALIZER, SESSION_FINALIZER } from '../kube/names.ts';
 import type { Provisioner, RunRole } from '../provision/provisioner.ts';
 import type { RecordingOwner, Recordings } from '../recordings/recordings.ts';
 import type { RunApprovals } from './approvals.ts';
@@ -111,6 +111,7 @@ suite('the broker', { skip: unavailable ?? false }, () => {
           },
         }),
         connection('roles', 15_434, { role: { provision: true } }),
+        connection('held', 15_437, { role: { provision: true } }),
         connection('closed', 15_435, { allowedNamespaces: { matchLabels: { agents: 'never' } } }),
         connection('same-port', 15_432),
         connection('unstored', 15_436, { recording: { configMapRef: { name: 'nowhere' } } }),
@@ -316,6 +317,33 @@ suite('the broker', { skip: unavailable ?? false }, () => {
       const { status, body } = await sidecar(token).post('/v1/sessions', { connection: 'access/roles' });
       assert.equal(status, 200);
       assert.match(String(body['username']), /^run_/);
+    });
+
+    test('hold their connection from before the role is made, also when no replica leads', async () => {
+      const finalizers = async () => {
+        const object = await cluster.kube.get(CONNECTIONS, 'access', 'held');
+        return [object?.metadata.finalizers, object?.metadata.resourceVersion] as const;
+      };
+      const { token } = await run('holding', 'access/held');
+      const seen: (readonly unknown[])[] = [];
+      whileProvisioning = async () => seen.push(await finalizers());
+      try {
+        for (const broker of [one, two]) {
+          const { status } = await sidecar(token, broker).post('/v1/sessions', { connection: 'access/held' });
+          assert.equal(status, 200);
+        }
+      } finally {
+        whileProvisioning = () => Promise.resolve();
+      }
+      assert.deepEqual(seen[0]?.[0], [CONNECTION_FINALIZER]);
+      assert.deepEqual(seen[1], seen[0], 'once');
+      await cluster.plane.kubectl(['delete', 'pconn', 'held', '-n', 'access', '--wait=false']);
+      const held = await cluster.kube.get(CONNECTIONS, 'access', 'held');
+      assert.ok(
+        held?.metadata.deletionTimestamp !== undefined,
+        'it stays, and goes when its runs are revoked',
+      );
+      await cluster.kube.patch(CONNECTIONS, 'access', 'held', { metadata: { finalizers: null } });
     });
 
     test('that end while the role is made leave none behind', async () => {

@@ -18,7 +18,7 @@ import type { Provisioner } from '../provision/provisioner.ts';
 import type { RecordingOwner, Recordings } from '../recordings/recordings.ts';
 import type { RunApprovals, SessionRef } from './approvals.ts';
 import type { AssemblySources } from './assembly.ts';
-import { fileContent, parsedMessage, readMessage } from './body.ts';
+import { fileContent, Messages, parsedMessage } from './body.ts';
 import { BrokerFailure } from './broker-failure.ts';
 import type { Caller } from './caller.ts';
 import { Changes, sessionOver } from './changes.ts';
@@ -59,6 +59,7 @@ export class Broker {
   readonly #sources: AssemblySources;
   readonly #materials: Materials;
   readonly #names = new TargetNames();
+  readonly #messages = new Messages();
   /** By pod uid, oldest first. */
   readonly #streams = new Map<string, ConfigurationStream[]>();
   #closing = false;
@@ -118,7 +119,7 @@ export class Broker {
   }
 
   async openSession(caller: Caller, request: IncomingMessage): Promise<Hidden<object>> {
-    const { connection } = await readMessage(request, parseSessionRequest);
+    const { connection } = await this.#messages.read(caller.podUid, request, parseSessionRequest);
     const key = keyOf(connection);
     try {
       return await this.#sessions.open(caller, key);
@@ -131,7 +132,7 @@ export class Broker {
 
   /** Of a connection of the run's own: nobody learns what other names stand for. */
   async locate(caller: Caller, request: IncomingMessage): Promise<object> {
-    const { connection } = await readMessage(request, parseTargetRequest);
+    const { connection } = await this.#messages.read(caller.podUid, request, parseTargetRequest);
     const { kube } = this.#parts;
     const key = keyOf(connection);
     const run = await runOf(kube, caller, 'cached');
@@ -149,7 +150,7 @@ export class Broker {
   }
 
   async report(caller: Caller, request: IncomingMessage): Promise<object> {
-    const report = await readMessage(request, parseSessionReport);
+    const report = await this.#messages.read(caller.podUid, request, parseSessionReport);
     const { session, owner } = await this.#owned(caller, report.connection);
     const location = await this.#parts.recordings.location(owner).catch(() => undefined);
     await this.#reports.take({ session, report, location });
@@ -157,7 +158,7 @@ export class Broker {
   }
 
   async ask(caller: Caller, request: IncomingMessage): Promise<object> {
-    const message = await readMessage(request, parseApprovalMessage);
+    const message = await this.#messages.read(caller.podUid, request, parseApprovalMessage);
     const { run, session } = await this.#owned(caller, message.connection);
     if (run.ended || sessionOver(session)) throw new BrokerFailure('ended', 'the session is over');
     const { namespace, name } = keyOf(message.connection);
@@ -172,27 +173,31 @@ export class Broker {
   }
 
   async endApproval(caller: Caller, request: IncomingMessage): Promise<object> {
-    const message = await readMessage(request, parseApprovalEnd);
+    const message = await this.#messages.read(caller.podUid, request, parseApprovalEnd);
     const { session } = await this.#owned(caller, message.connection);
     await this.#parts.approvals.end({ session: refOf(session) }, message);
     return {};
   }
 
   async loseApprovals(caller: Caller, request: IncomingMessage): Promise<object> {
-    const { connection } = await readMessage(request, parseApprovalsLost);
+    const { connection } = await this.#messages.read(caller.podUid, request, parseApprovalsLost);
     const { session } = await this.#owned(caller, connection);
     await this.#parts.approvals.lost({ session: refOf(session) });
     return {};
   }
 
   async seal(caller: Caller, request: IncomingMessage): Promise<object> {
-    const { connection, recording, payload } = await readMessage(request, parseSealRequest);
+    const { connection, recording, payload } = await this.#messages.read(
+      caller.podUid,
+      request,
+      parseSealRequest,
+    );
     const { owner, run } = await this.#owned(caller, connection);
     return this.#parts.recordings.seal(owner, recording, payload, run.identity);
   }
 
   async upload(caller: Caller, request: IncomingMessage): Promise<object> {
-    const file = await readMessage(request, parseUploadRequest);
+    const file = await this.#messages.read(caller.podUid, request, parseUploadRequest);
     const { owner } = await this.#owned(caller, file.connection);
     return this.#parts.recordings.upload(owner, file);
   }

@@ -22,21 +22,18 @@ export class Reports {
   /** By uid of the session: what is to be written when its time has come. */
   readonly #waiting = new Map<string, Reported>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  /** By uid of the session: its last report is being written, or was less than `INTERVAL` ago. */
+  readonly #last = new Map<string, NodeJS.Timeout>();
 
   constructor(kube: Pick<Kube, 'patch' | 'stores'>, log: Pick<Logger, 'warn'>) {
     this.#kube = kube;
     this.#log = log;
   }
 
-  /** The last report of a session is written before this resolves; rejects when it cannot be. */
+  /** The last report of a session is written before this resolves; rejects when it cannot be, or comes again too soon. */
   async take(reported: Reported): Promise<void> {
+    if (reported.report.ended === 'yes') return this.#takeLast(reported);
     const { uid } = reported.session.metadata;
-    if (reported.report.ended === 'yes') {
-      this.#waiting.delete(uid);
-      if ((await this.#write(reported)) === 'conflict')
-        throw new BrokerFailure('unavailable', 'the session is being changed');
-      return;
-    }
     if (this.#timers.has(uid)) {
       this.#waiting.set(uid, reported);
       return;
@@ -50,10 +47,30 @@ export class Reports {
       this.#waiting.set(uid, reported);
   }
 
+  /** At once, whatever was written a moment ago; but not one after the other. */
+  async #takeLast(reported: Reported): Promise<void> {
+    const { uid } = reported.session.metadata;
+    if (this.#last.has(uid))
+      throw new BrokerFailure('unavailable', 'the last report was told a moment ago; try again');
+    const timer = setTimeout(() => this.#last.delete(uid), INTERVAL);
+    this.#last.set(uid, timer);
+    this.#waiting.delete(uid);
+    try {
+      if ((await this.#write(reported)) === 'written') return;
+      throw new BrokerFailure('unavailable', 'the session is being changed');
+    } catch (error) {
+      // It is not told yet, and may come again at once.
+      clearTimeout(timer);
+      if (this.#last.get(uid) === timer) this.#last.delete(uid);
+      throw error;
+    }
+  }
+
   /** Writes what waits. */
   async close(): Promise<void> {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    for (const timer of [...this.#timers.values(), ...this.#last.values()]) clearTimeout(timer);
     this.#timers.clear();
+    this.#last.clear();
     const waiting = [...this.#waiting.values()].filter((each) => !this.#isOld(each));
     this.#waiting.clear();
     await Promise.all(waiting.map((each) => this.#write(each).catch(() => undefined)));

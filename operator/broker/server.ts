@@ -56,7 +56,13 @@ const REQUEST_DEADLINE = 10 * 60_000;
 const IDLE_DEADLINE = 5_000;
 const CLOSE_DEADLINE = 8_000;
 const MAX_HEADERS = 24 * 1024;
-const MAX_CONNECTIONS = 8192;
+/**
+ * Anyone in the cluster reaches this port. In all as many as fit into the 512 MiB that the chart gives: at 56 KB each, with those of
+ * admission and its bodies, beside what the operator itself takes. Of one address a tenth. A sidecar opens 34 at most; but there are
+ * networks where all pods of a node come from its one address: 110 of them, each with a stream and requests now and then. Whom one replica
+ * refuses, that asks the other.
+ */
+const CONNECTIONS = { whole: 2560, each: 256 };
 
 /** Rejects when it cannot listen. */
 export async function startBroker(options: BrokerOptions): Promise<BrokerServer> {
@@ -71,11 +77,10 @@ export async function startBroker(options: BrokerOptions): Promise<BrokerServer>
         handshakeTimeout: HEADERS_DEADLINE,
         headersTimeout: HEADERS_DEADLINE,
         requestTimeout: REQUEST_DEADLINE,
-        connectionsCheckingInterval: 2_000,
         keepAliveTimeout: IDLE_DEADLINE,
         maxHeaderSize: MAX_HEADERS,
       },
-      maxConnections: MAX_CONNECTIONS,
+      connections: CONNECTIONS,
       patience: CLOSE_DEADLINE,
       serve: (request, response) => void front.serve(request, response),
     });

@@ -3,6 +3,7 @@ import type { ProtectedConnection } from '../../crds/connection.ts';
 import type { AccessPolicy } from '../../crds/policy.ts';
 import { CONNECTIONS, NAMESPACES, SESSIONS, type Key, type Kube, type KubeObject } from '../kube/kube.ts';
 import type { Administrator, Provisioner, RunRole, Target } from '../provision/provisioner.ts';
+import { holdConnection } from '../reconcile/connection-hold.ts';
 import { readConnectionMaterial } from '../reconcile/connection-material.ts';
 import type { SessionAnswer } from '../../sidecar/broker/protocol.ts';
 import { BrokerFailure } from './broker-failure.ts';
@@ -60,6 +61,9 @@ export class Sessions {
     if (provisioner === undefined)
       throw new BrokerFailure('unavailable', `no roles can be made for ${connection.spec.protocol}`);
     const { namespace, name, uid } = session.metadata;
+    // Revoking needs it, as it is now.
+    if (!(await holdConnection(kube, object)))
+      throw new BrokerFailure('unavailable', `${key.namespace}/${key.name} has changed meanwhile; try again`);
     const role: RunRole = { session: { namespace, name, uid } };
     const provisioned = await provisioner.provision(target, role, entitled.policies);
     await this.#still(caller, session, () => provisioner.revoke(target, role));

@@ -8,8 +8,11 @@ import {
   controlPlaneUnavailable,
   startControlPlane,
 } from '../../e2e/cluster/control-plane.ts';
+import { asked } from '../../sidecar/approval/fixture.ts';
+import { newApproval } from '../../sidecar/approval/object.ts';
 import { type RunningKube, connectKube } from './connect.ts';
 import {
+  APPROVALS,
   CONFIG_MAPS,
   CONNECTIONS,
   type Key,
@@ -180,6 +183,21 @@ suite('Kubernetes', { skip: unavailable ?? false }, () => {
       });
     });
     assert.equal(told?.kind, 'Namespace');
+  });
+
+  test('of Approvals that are over, nothing that is long', async () => {
+    const made = newApproval('orders-1', '', asked({ text: 'x'.repeat(200_000) }), Date.now());
+    assert.ok(made.kind === 'new');
+    const { spec, apiVersion, kind } = made.approval;
+    const metadata = { name: 'orders-1', namespace: 'default' };
+    await kube.create(APPROVALS, { apiVersion, kind, metadata, spec });
+    const cached = () => JSON.stringify(kube.stores.approvals.get('default', 'orders-1') ?? '');
+    await until('it is cached', () => cached().length > 200_000 || undefined);
+    await kube.patch(APPROVALS, 'default', 'orders-1', { status: { phase: 'Void' } }, 'status');
+    await until('it is trimmed', () => cached().includes('"Void"') || undefined);
+    assert.ok(cached().length < 4_096, cached().slice(0, 2_000));
+    const live = await kube.get(APPROVALS, 'default', 'orders-1');
+    assert.ok(JSON.stringify(live).length > 200_000);
   });
 
   test('of pods, only injected ones, and only what is read', async () => {

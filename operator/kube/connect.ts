@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { trimApproval } from './ended-approval.ts';
 import { EventRecorder } from './events.ts';
 import { type InformerOptions, runInformer } from './informer.ts';
 import {
@@ -42,7 +43,7 @@ const CLOSE_LIMIT_MS = 2000;
 const informed: Readonly<Record<Cached, Pick<InformerOptions, 'resource' | 'labelSelector' | 'trim'>>> = {
   connections: { resource: CONNECTIONS },
   policies: { resource: POLICIES },
-  approvals: { resource: APPROVALS },
+  approvals: { resource: APPROVALS, trim: trimApproval },
   sessions: { resource: SESSIONS },
   pods: { resource: PODS, labelSelector: `${INJECTED_LABEL}=true`, trim: trimPod },
   namespaces: { resource: NAMESPACES },

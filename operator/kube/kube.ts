@@ -4,7 +4,7 @@
  * that it uses (`read.ts`), so that one that cannot be parsed is an error there and never merely absent.
  */
 
-/** The kinds that are cached; all namespaces. Pods: only injected ones, without what nobody here reads. */
+/** The kinds that are cached; all namespaces. Pods: only injected ones. They, and Approvals that are over, without what nobody here reads. */
 export const CACHED = ['connections', 'policies', 'approvals', 'sessions', 'pods', 'namespaces'] as const;
 export type Cached = (typeof CACHED)[number];
 

@@ -1,10 +1,11 @@
 /** Lists of any length, page by page, so that no answer is large. */
-import { KubeError, type KubeObject, type Resource } from './kube.ts';
+import { APPROVALS, KubeError, type KubeObject, type Resource } from './kube.ts';
 import { isJson, pathOf, readObject } from './object.ts';
 import { type Call, type Transport, refusal } from './transport.ts';
 
-/** Approvals may hold texts of hundreds of kilobytes. */
 const PAGE = 200;
+/** Approvals may hold texts of a megabyte, and an agent chooses them. */
+const APPROVALS_PAGE = 20;
 
 export interface Selection {
   /** All namespaces when not given. */
@@ -15,7 +16,7 @@ export interface Selection {
 
 /** The newest state, never from the API server's cache alone. Resolves to the version that the list is of. */
 export async function listPages(
-  transport: Transport,
+  transport: Pick<Transport, 'call'>,
   resource: Resource,
   { namespace = '', labelSelector, stop }: Selection,
   take: (object: KubeObject) => void,
@@ -23,7 +24,7 @@ export async function listPages(
   let next: string | undefined;
   for (;;) {
     const query = {
-      limit: String(PAGE),
+      limit: String(resource.plural === APPROVALS.plural ? APPROVALS_PAGE : PAGE),
       ...(labelSelector === undefined ? {} : { labelSelector }),
       ...(next === undefined ? {} : { continue: next }),
     };

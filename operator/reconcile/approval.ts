@@ -7,7 +7,7 @@
  * | not over | the status is made what it must be; looked at again at `expiresAt`, to the millisecond |
  * | its Session is ended, another one, or gone (asked live) | Void, unless denied |
  * | over, for less than the TTL | looked at again when that has passed |
- * | over, for the TTL | deleted |
+ * | over, for the TTL; when nobody has said a word on it, for minutes | deleted |
  * | cannot be read | left alone: it counts nowhere |
  */
 import type { Logger } from 'pino';
@@ -26,7 +26,7 @@ import { remove } from './remove.ts';
 export interface ApprovalControllerOptions {
   readonly kube: Pick<Kube, 'stores' | 'get' | 'patch' | 'delete' | 'event'>;
   readonly stamper: Stamper;
-  /** Milliseconds that an Approval is kept after it is over; 24 hours when not given. */
+  /** Milliseconds that an Approval is kept after it is over; 24 hours when not given. One that nobody decided: ten minutes at most. */
   readonly ttl?: number;
   readonly log: Pick<Logger, 'warn'>;
   /** Milliseconds since the epoch. */
@@ -34,6 +34,8 @@ export interface ApprovalControllerOptions {
 }
 
 const DAY_MS = 86_400_000;
+/** An agent makes as many as it likes of these, up to a megabyte each, and nobody's word is in them: what it asked is in its recording. */
+const UNDECIDED_MS = 600_000;
 
 export function approvalController(options: ApprovalControllerOptions): Controller {
   const { approvals, sessions } = options.kube.stores;
@@ -105,7 +107,9 @@ async function collect(
   object: KubeObject,
   approval: Approval,
 ): Promise<Again | undefined> {
-  const left = endedAt(approval) + ttl - clock();
+  const { decision, approvals = [] } = approval.spec;
+  const undecided = decision === undefined && approvals.length === 0;
+  const left = endedAt(approval) + (undecided ? Math.min(ttl, UNDECIDED_MS) : ttl) - clock();
   if (left > 0) return { after: left };
   await remove(kube, APPROVALS, object);
   return undefined;

@@ -176,7 +176,7 @@ suite('recordings of the operator', { skip: unavailable ?? false }, () => {
 
   test('the spool: a cap, exact bytes, and another file in the store is set aside', async (t) => {
     await store.makeBucket('spool', 'plain');
-    const { recordings, spool } = await startTestRecordings(t, store, 'spool', { spoolCapacity: 1300 });
+    const { recordings, spool } = await startTestRecordings(t, store, 'spool', { spoolCapacity: 8 * 1300 });
     await store.kill();
     const bytes = Buffer.alloc(600, 'a');
     const request = requestFor(bytes);
@@ -203,7 +203,7 @@ suite('recordings of the operator', { skip: unavailable ?? false }, () => {
     await store.makeBucket('big');
     const { recordings } = await startTestRecordings(t, store, 'big', {
       config: { retention: '1d' },
-      spoolCapacity: 2 ** 28,
+      spoolCapacity: 2 ** 29,
     });
     const part = Buffer.alloc(1024 * 1024, 'x');
     const digest = createHash('sha256');

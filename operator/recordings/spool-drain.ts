@@ -109,11 +109,13 @@ export class SpoolDrain {
     try {
       const outcome = await bucket.put(key, facts, this.#spool.read(file), this.#stop.signal);
       if (outcome === 'exists' && (await bucket.holds(key, facts)) !== true) {
+        const ours = (await this.#spool.setAside(file))
+          ? 'is set aside in the spool'
+          : 'is removed: one of this name is set aside already, or too much is';
         this.#log.error(
-          { key },
-          'the store has ANOTHER file where a recording belongs; ours is set aside in the spool',
+          { key, ...facts },
+          `the store has ANOTHER file where a recording belongs; ours ${ours}`,
         );
-        await this.#spool.setAside(file);
         return;
       }
     } catch (error) {

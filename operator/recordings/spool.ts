@@ -8,6 +8,8 @@ import { link, mkdir, open, readdir, rename, rmdir, stat, unlink, type FileHandl
 import { dirname, join, relative, sep } from 'node:path';
 import type { FileFacts } from '../../sidecar/record/object-store/bucket.ts';
 import { uploadOrder } from '../../sidecar/record/object-store/keys.ts';
+import { observed } from '../../sidecar/record/parts.ts';
+import { Shares } from '../shares.ts';
 import { RecordingsError } from './recordings-error.ts';
 import type { RecordingOwner } from './recordings.ts';
 
@@ -20,31 +22,41 @@ export interface SpooledFile {
 const DRAFT = '.draft-';
 /** Of a file that the store has with other bytes: kept for a person. */
 const CONFLICT = '.conflict';
+/** Of the capacity: what one session may have here; and, beside that, what of all sessions is set aside. */
+const SHARE = 1 / 8;
+/** No session's name. */
+const ASIDE = '';
 
 export class Spool {
   readonly #root: string;
-  readonly #capacity: number;
-  #bytes = 0;
+  readonly #share: number;
+  /** Bytes by session, and those set aside. */
+  readonly #held: Shares;
 
   /** `capacity` in bytes. */
   constructor(root: string, capacity: number) {
     this.#root = root;
-    this.#capacity = capacity;
+    this.#share = capacity * SHARE;
+    this.#held = new Shares({ whole: capacity, each: this.#share });
   }
 
   /** Bytes on disk, conflicts included. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#held.held;
   }
 
   /** Takes up what an earlier run left. */
   async open(): Promise<void> {
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
-    this.#bytes = 0;
     for (const path of await this.#paths()) {
+      const [namespace = '', connection = '', session = ''] = path.split(sep);
       const name = path.split(sep).at(-1) ?? '';
-      if (name.startsWith(DRAFT)) await unlink(join(this.#root, path));
-      else this.#bytes += (await stat(join(this.#root, path))).size;
+      if (name.startsWith(DRAFT)) {
+        await unlink(join(this.#root, path));
+        continue;
+      }
+      const account = name.endsWith(CONFLICT) ? ASIDE : accountOf({ namespace, connection, session });
+      this.#held.add(account, (await stat(join(this.#root, path))).size);
     }
   }
 
@@ -63,19 +75,20 @@ export class Spool {
 
   /** Resolves when it is on disk. Code `unavailable` when there is no room, `invalid` when it is not what it says it is. */
   async put(file: SpooledFile, facts: FileFacts, content: AsyncIterable<Uint8Array>): Promise<void> {
-    if (this.#bytes + facts.bytes > this.#capacity)
-      throw new RecordingsError(
-        'unavailable',
-        'the operator has no more room for recordings: the store is away',
-      );
+    const account = accountOf(file.owner);
+    if (!this.#held.fits(account, facts.bytes)) throw noRoom();
     const path = this.#path(file);
-    // Taken before it is written, so that many at once stay under the cap as well.
-    this.#bytes += facts.bytes;
+    // As it comes: what was only announced takes nobody's place, and many at once stay under the cap as well.
+    let taken = 0;
+    const take = ({ length }: Uint8Array) => {
+      if (!this.#held.take(account, length)) throw noRoom();
+      taken += length;
+    };
     let kept = false;
     try {
-      kept = await this.#write(path, facts, content);
+      kept = await this.#write(path, facts, observed(content, take));
     } finally {
-      if (!kept) this.#bytes -= facts.bytes;
+      if (!kept) this.#held.give(account, taken);
     }
     // From here on it counts until it is removed, whatever becomes of this.
     if (kept) await syncFolders(dirname(path), this.#root);
@@ -102,7 +115,7 @@ export class Spool {
     const path = this.#path(file);
     const { size } = await stat(path);
     await unlink(path);
-    this.#bytes -= size;
+    this.#held.give(accountOf(file.owner), size);
     // Folders go when they are empty, up to the root.
     for (let folder = dirname(path); folder !== this.#root; folder = dirname(folder)) {
       try {
@@ -113,9 +126,22 @@ export class Spool {
     }
   }
 
-  /** The store has another file under this name: kept aside. */
-  async setAside(file: SpooledFile): Promise<void> {
-    await rename(this.#path(file), `${this.#path(file)}${CONFLICT}`);
+  /**
+   * The store has another file under this name: the first such is kept aside as long as there is room for it, and the session has its
+   * share back. False when it is removed.
+   */
+  async setAside(file: SpooledFile): Promise<boolean> {
+    const path = this.#path(file);
+    const aside = `${path}${CONFLICT}`;
+    const { size } = await stat(path);
+    if ((await isThere(aside)) || this.#held.of(ASIDE) + size > this.#share) {
+      await this.remove(file);
+      return false;
+    }
+    await rename(path, aside);
+    this.#held.give(accountOf(file.owner), size);
+    this.#held.add(ASIDE, size);
+    return true;
   }
 
   /** Not durable yet. False when the very same file is there already. */
@@ -147,6 +173,27 @@ export class Spool {
     return entries
       .filter((entry) => entry.isFile())
       .map((entry) => relative(this.#root, join(entry.parentPath, entry.name)));
+  }
+}
+
+function accountOf({ namespace, connection, session }: RecordingOwner): string {
+  return `${namespace}/${connection}/${session}`;
+}
+
+function noRoom(): RecordingsError {
+  return new RecordingsError(
+    'unavailable',
+    'the operator has no more room for recordings of this session: the store is away',
+  );
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
   }
 }
 

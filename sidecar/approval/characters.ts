@@ -11,6 +11,7 @@ const WORD = /[\p{L}\p{M}\p{N}_$]+/gu;
 const LATIN = /\p{Script=Latin}/u;
 const FOREIGN =
   /[\p{Script=Cyrillic}\p{Script=Greek}\p{Script=Armenian}\p{Script=Cherokee}\p{Script=Coptic}\p{Script=Lisu}]/u;
+const FOREIGN_LETTERS = new RegExp(FOREIGN, 'gu');
 /** Letters of other scripts that look like Latin ones in usual fonts. */
 const TWINS = new Set('авеікмнорстухѕјԁԛԝһӏүғɡαβεηικνορτυχγωАВЕЅІЈКМНОРСТУХҮԚԜΑΒΕΖΗΙΚΜΝΟΡΤΥΧՏՕՍօսոհցզ');
 
@@ -54,12 +55,13 @@ export interface MixedWord {
   readonly word: string;
 }
 
-export function mixedWords(text: string): readonly MixedWord[] {
+/** At most the first `most` of them. */
+export function mixedWords(text: string, most = Infinity): readonly MixedWord[] {
   if (!FOREIGN.test(text)) return [];
-  // A text that is truly in another script has letters that no Latin one looks like.
-  const foreignText = Array.from(text).some((character) => FOREIGN.test(character) && !TWINS.has(character));
+  const foreignText = isForeignText(text);
   const found: MixedWord[] = [];
   for (const match of text.matchAll(WORD)) {
+    if (found.length >= most) break;
     const [word] = match;
     if (
       FOREIGN.test(word) &&
@@ -69,6 +71,12 @@ export function mixedWords(text: string): readonly MixedWord[] {
     }
   }
   return found;
+}
+
+/** A text that is truly in another script has letters that no Latin one looks like. */
+function isForeignText(text: string): boolean {
+  for (const [letter] of text.matchAll(FOREIGN_LETTERS)) if (!TWINS.has(letter)) return true;
+  return false;
 }
 
 function passesForLatin(character: string): boolean {

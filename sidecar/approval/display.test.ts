@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { mixedWords } from './characters.ts';
 import { displayJson, escapeForDisplay, escapeLine, summarize } from './display.ts';
 import { outline } from './outline.ts';
 import { operationWarnings, suspicions } from './suspicion.ts';
@@ -229,6 +230,15 @@ test('values are warned of as data, many of them quickly', () => {
     ).length,
     64,
   );
+});
+
+test('of many odd characters and words, so many are counted; a kind that comes behind them is found', () => {
+  const text = `${'\u0430a '.repeat(5_000)}${'\u200B'.repeat(5_000)}${'\u00A0\u2003'.repeat(999)} \u202E`;
+  const warnings = suspicions(text).join('\n');
+  assert.match(warnings, /1000 words or more with letters of another script/);
+  assert.match(warnings, /U\+200B ×1000 or more, U\+00A0 ×999, U\+2003 ×999$/m);
+  assert.match(warnings, /reading direction.*U\+202E$/m);
+  assert.equal(mixedWords(text, 3).length, 3);
 });
 
 test('warnings hold no odd character themselves', () => {

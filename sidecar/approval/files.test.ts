@@ -305,9 +305,10 @@ describe('approvals in a folder', onlyRoot, () => {
 
   test('ended approvals are collected by what they take up', (t) => {
     const fixed = fixture(t);
-    // 30 of an identity at once, 6 bytes a character: about 45 MB in all.
+    // 30 of an identity at once, 10 of a session; 6 bytes a character: about 45 MB in all.
     for (let count = 0; count < 30; count += 1) {
-      const { name } = ask(fixed.approvals, { text: `${count}${'\x01'.repeat(250_000)}` });
+      const session = `20261121t12000${count % 3}z-0123456789abcdef0123456789abcdef`;
+      const { name } = ask(fixed.approvals, { session, text: `${count}${'\x01'.repeat(250_000)}` });
       fixed.approvals.void(name, 'SessionEnded');
     }
     const folder = join(fixed.state, 'approvals');

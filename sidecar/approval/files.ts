@@ -26,6 +26,7 @@ import {
   expired,
   newApproval,
   partlyApproved,
+  sameOperationKey,
   shortestTimeout,
   shownDigest,
   used,
@@ -90,8 +91,13 @@ export class FileApprovals implements ApprovalGateway {
       return refused('unsupported', 'this operation cannot be held for an approval', made.why, hint);
     }
     const { approval } = made;
-    const asker = askerOf(approval, request.maxPending);
-    const denial = this.#limits.begin(asker, performance.now());
+    const asker = askerOf(
+      { namespace: request.connection.namespace, ...approval.spec.request },
+      request.maxPending,
+    );
+    const now = performance.now();
+    const denial =
+      this.#limits.deniedBefore(sameOperationKey(approval), now) ?? this.#limits.begin(asker, now);
     if (denial !== null) {
       this.#log.info({ connection: request.connection.name, session: request.session }, denial.message);
       return { kind: 'refused', denial };
@@ -253,9 +259,10 @@ export class FileApprovals implements ApprovalGateway {
     live.settle(outcomeOf(after, given));
   }
 
-  #remember({ asker, approval }: Live, { by, reason }: Parameters<typeof decided>[1]): void {
+  #remember({ approval }: Live, { by, reason }: Parameters<typeof decided>[1]): void {
     const at = performance.now();
-    this.#limits.denied(asker, { name: approval.metadata.name, by: by.username, reason, at });
+    const { name } = approval.metadata;
+    this.#limits.denied(sameOperationKey(approval), { name, by: by.username, reason, at });
   }
 
   #answer(id: string, receipt: Receipt): void {

@@ -6,7 +6,6 @@ import { type Asker, HoldLimits } from './limits.ts';
 const asker = (change: Partial<Asker> = {}): Asker => ({
   session: 's1',
   identity: 'i1',
-  operation: 'o1',
   maxPending: 2,
   ...change,
 });
@@ -30,15 +29,66 @@ test('a cap of nought holds nothing', () => {
   assert.notEqual(new HoldLimits().begin(asker({ maxPending: 0 }), 0), null);
 });
 
-test('an identity asks so fast and no faster, whatever comes of it', () => {
+/** Asks and cancels, until it is refused: how often it was not, and why it is. */
+function flood(
+  limits: HoldLimits,
+  who: Asker,
+  now: number,
+): { readonly asked: number; readonly why: string } {
+  for (let asked = 0; ; asked += 1) {
+    const denial = limits.begin(who, now);
+    if (denial !== null) return { asked, why: `${denial.message}: ${denial.detail}` };
+    limits.ended(who);
+  }
+}
+
+test('a session asks so fast and no faster, whatever comes of it', () => {
   const limits = new HoldLimits();
-  let asked = 0;
-  for (; limits.begin(asker(), 0) === null; asked += 1) limits.ended(asker());
-  assert.equal(asked, 30);
-  assert.match(limits.begin(asker(), 1_000)?.message ?? '', /too fast/);
-  assert.equal(limits.begin(asker(), 2_000), null);
+  const { asked, why } = flood(limits, asker(), 0);
+  assert.equal(asked, 10);
+  assert.match(why, /too fast: One session may ask 10 times at once, then once in 6s/);
+  assert.match(limits.begin(asker(), 5_000)?.message ?? '', /too fast/);
+  assert.equal(limits.begin(asker(), 6_000), null);
   // A clock that goes back gives nothing.
   assert.notEqual(limits.begin(asker(), 0), null);
+});
+
+test('an identity asks so fast and no faster, in however many sessions', () => {
+  const limits = new HoldLimits();
+  const sessions = ['s1', 's2', 's3', 's4'].map((session) => flood(limits, asker({ session }), 0));
+  assert.deepEqual(
+    sessions.map(({ asked }) => asked),
+    [10, 10, 10, 0],
+  );
+  assert.match(sessions.at(-1)?.why ?? '', /One identity may ask 30 times at once, then once in 2s/);
+  assert.match(limits.begin(asker({ session: 's5' }), 1_000)?.message ?? '', /too fast/);
+  assert.equal(limits.begin(asker({ session: 's5' }), 2_000), null);
+});
+
+test('a session that floods takes nothing from another of the same identity', () => {
+  const limits = new HoldLimits();
+  const refused: number[] = [];
+  for (let second = 0; second < 600; second += 1) {
+    for (let tried = 0; tried < 20; tried += 1) flood(limits, asker({ session: 'flooder' }), second * 1000);
+    const victim = asker({ session: 'victim' });
+    // Once in six seconds is its share, for as long as it likes.
+    if (second % 6 !== 0) continue;
+    if (limits.begin(victim, second * 1000) === null) limits.ended(victim);
+    else refused.push(second);
+  }
+  assert.deepEqual(refused, []);
+});
+
+test('an identity asks for so many bytes and no more, in however many requests and sessions', () => {
+  const limits = new HoldLimits();
+  const MiB = 1024 * 1024;
+  for (const session of ['s1', 's2', 's3', 's4'])
+    assert.equal(limits.weigh(asker({ session }), 2 * MiB, 0), null);
+  assert.match(limits.weigh(asker({ session: 's5' }), 1, 0)?.detail ?? '', /8 MiB at once, then for a MiB a/);
+  assert.equal(limits.weigh(asker({ identity: 'i2' }), 8 * MiB, 0), null);
+  assert.notEqual(limits.weigh(asker(), MiB, 59_000), null);
+  assert.equal(limits.weigh(asker(), MiB, 60_000), null);
+  assert.notEqual(limits.weigh(asker(), MiB, 60_000), null);
 });
 
 test(

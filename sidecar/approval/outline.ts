@@ -47,7 +47,7 @@ function next(text: string, at: number): Token {
   if (character === ';') return { kind: 'end', end: at + 1 };
   if (character === "'" || character === '"') return closing('quoted', quoteEnd(text, at, false));
   if (/[eE]/.test(character) && text[at + 1] === "'") return closing('quoted', quoteEnd(text, at + 1, true));
-  const dollar = matchAt(DOLLAR, text, at);
+  const dollar = character === '$' ? matchAt(DOLLAR, text, at) : null;
   if (dollar !== null) {
     const close = text.indexOf(dollar, at + dollar.length);
     return closing('quoted', close < 0 ? -1 : close + dollar.length);

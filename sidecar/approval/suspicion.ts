@@ -22,6 +22,8 @@ const WORDS: Readonly<Record<Oddity, string>> = {
 
 const MAX_WARNINGS = 64;
 const MAX_WARNING = 1024;
+/** So many of one kind are as good as all: hostile texts are long, and others wait while they are gone through. */
+const ENOUGH = 1_000;
 
 /** Warnings, most telling first; empty for an ordinary text. None holds a raw odd character. */
 export function suspicions(text: string): readonly string[] {
@@ -46,7 +48,9 @@ function characterWarnings(text: string): readonly string[] {
   const seen = new Map<Oddity, Map<string, number>>();
   const note = (oddity: Oddity, character: string) => {
     const characters = seen.get(oddity) ?? new Map<string, number>();
-    characters.set(character, (characters.get(character) ?? 0) + 1);
+    const times = characters.get(character) ?? 0;
+    if (times >= ENOUGH) return;
+    characters.set(character, times + 1);
     seen.set(oddity, characters);
   };
   let marks = 0;
@@ -62,11 +66,11 @@ function characterWarnings(text: string): readonly string[] {
   }
   if (/\r(?!\n)/.test(text)) note('control', '\r');
   for (const [oddity, characters] of seen) warnings.push(`has ${WORDS[oddity]}: ${inventory(characters)}`);
-  const mixed = mixedWords(text);
+  const mixed = mixedWords(text, ENOUGH);
   if (mixed.length > 0) {
     const some = [...new Set(mixed.map(({ word }) => word))].slice(0, 3).map((word) => codePoints(word));
     warnings.push(
-      `has ${count(mixed.length, 'word')} with letters of another script that look Latin: ${some.join(', ')}`,
+      `has ${count(mixed.length, 'word')}${orMore(mixed.length)} with letters of another script that look Latin: ${some.join(', ')}`,
     );
   }
   return warnings;
@@ -75,7 +79,7 @@ function characterWarnings(text: string): readonly string[] {
 function inventory(characters: ReadonlyMap<string, number>): string {
   const entries = [...characters].slice(0, 6);
   const shown = entries.map(
-    ([character, times]) => `${codePoint(character)}${times > 1 ? ` ×${times}` : ''}`,
+    ([character, times]) => `${codePoint(character)}${times > 1 ? ` ×${times}${orMore(times)}` : ''}`,
   );
   return (
     shown.join(', ') +
@@ -160,6 +164,10 @@ function longestRepeat(text: string): { readonly character: string; readonly len
 
 function count(number: number, noun: string): string {
   return number === 1 ? `a ${noun}` : `${number} ${noun}s`;
+}
+
+function orMore(number: number): string {
+  return number < ENOUGH ? '' : ' or more';
 }
 
 function codePoint(character: string): string {
