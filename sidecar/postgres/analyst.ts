@@ -112,6 +112,8 @@ export class Analyst {
   #role = '';
   #login: string | null = null;
   #stale = true;
+  /** The shared catalog's version when they were read: schemas of the path may have come and gone since. */
+  #pathVersion = 0;
   /** Something ran that may have changed how texts are read. */
   #unpinned = false;
   /** Something was changed in the open transaction, that a rollback would take back. */
@@ -147,12 +149,13 @@ export class Analyst {
 
   /** The settings may have changed since they were read. */
   get stale(): boolean {
-    return this.#stale;
+    return this.#stale || this.#pathVersion !== this.#shared.catalog.version;
   }
 
   /** Reads the settings again when they may have changed; undefined when that is not possible now. */
   refresh(): Promise<void> | undefined {
-    if (!this.#stale) return undefined;
+    if (!this.stale) return undefined;
+    const version = this.#shared.catalog.version;
     const rows = this.#ask(SETTINGS_QUERY);
     return rows?.then(([row]) => {
       // The server reports a change only when the batch ends: until then texts would be read in two ways.
@@ -167,6 +170,7 @@ export class Analyst {
       this.#login = row?.[5] ?? null;
       this.#pathKey = JSON.stringify([this.#path, this.#temporary]);
       this.#stale = false;
+      this.#pathVersion = version;
       this.#unpinned = false;
     });
   }
@@ -174,7 +178,11 @@ export class Analyst {
   /** A statement has run: takes note of what it may have changed. */
   completed(statement: Statement, inTransaction: boolean): void {
     // What the transaction changed for itself is over with it, also before the server is ready again.
-    if (statement.session.kind === 'commit' && this.touched) this.#again();
+    if (this.touched) {
+      const { kind } = statement.session;
+      if (kind === 'commit' || kind === 'rollback' || kind === 'prepare-transaction') this.#again();
+      else if (kind === 'rollback-to') this.#private?.invalidate();
+    }
     if (!statement.changesCatalog && !statement.changesSettings && !setsPath(statement)) return;
     this.#stale = true;
     if (statement.facts.effects.includes('opaque')) this.#unpinned = true;
@@ -205,7 +213,7 @@ export class Analyst {
   holds(context: AnalysisContext, masks: MaskRules): boolean {
     const catalog = this.#catalog();
     return (
-      !this.#stale &&
+      !this.stale &&
       context.masks === masks &&
       context.catalog === catalog &&
       context.version === catalog.version &&
@@ -214,7 +222,7 @@ export class Analyst {
   }
 
   analyze(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
-    if (this.#stale) {
+    if (this.stale) {
       const open = this.#inTransaction();
       if (!open || this.#unpinned) return then(this.refresh(), () => this.#analyzeFresh(text, masks));
       // What names nothing (SET TRANSACTION, COMMIT) needs no settings, and may have to be the transaction's first.
@@ -233,7 +241,8 @@ export class Analyst {
     const known = template && this.#shared.templates.get(template.key);
     if (known && this.holds(known.context, masks)) return this.#alike(known, template.text);
     return then(this.#analyzeNow(text, masks), (analysed) => {
-      if (template && this.holds(analysed.context, masks)) this.#shared.templates.set(template.key, analysed);
+      if (template && !this.touched && this.holds(analysed.context, masks))
+        this.#shared.templates.set(template.key, analysed);
       // EXECUTE is as good as the analysis of what it executes.
       const outdated = this.#names.askedPrepared.filter((prepared) => !this.holds(prepared.context, masks));
       return outdated.length === 0 ? analysed : this.#renewed(outdated, text, masks);
@@ -253,15 +262,27 @@ export class Analyst {
   }
 
   async #renewed(outdated: readonly Prepared[], text: string, masks: MaskRules): Promise<Analysed> {
-    for (const prepared of outdated) {
-      const { analysis, context } = await this.#analyzeNow(prepared.text, masks);
-      const statement = statementOf(prepared, analysis);
-      if (!samePlan(prepared.meant, statement)) await this.#parseAnew(prepared);
-      prepared.meant = statement;
-      prepared.statement = statement;
-      prepared.context = context;
-    }
+    for (const prepared of outdated) await this.#renew(prepared, masks, new Set());
     return this.#analyzeNow(text, masks);
+  }
+
+  async #renew(prepared: Prepared, masks: MaskRules, within: Set<Prepared>): Promise<void> {
+    // In a circle nothing ever runs: the server finds its stack too deep.
+    if (within.has(prepared)) return;
+    within.add(prepared);
+    let now = await this.#analyzeNow(prepared.text, masks);
+    // It may be an EXECUTE itself.
+    const inner = this.#names.askedPrepared.filter(({ context }) => !this.holds(context, masks));
+    for (const one of inner) await this.#renew(one, masks, within);
+    if (inner.length > 0) now = await this.#analyzeNow(prepared.text, masks);
+    const statement = statementOf(prepared, now.analysis);
+    if (!samePlan(prepared.meant, statement)) {
+      // Until it has: if it fails, it is tried again.
+      Object.assign(prepared, { meant: undefined, context: NO_CONTEXT, fields: undefined });
+      await this.#parseAnew(prepared);
+    }
+    Object.assign(prepared, { meant: statement, statement, context: now.context });
+    within.delete(prepared);
   }
 
   #analyzeNow(text: string, masks: MaskRules): Analysed | Promise<Analysed> {
@@ -301,7 +322,7 @@ export class Analyst {
   #once(text: string, masks: MaskRules): Analysis {
     this.#names.beginAnalysis(masks);
     const catalog = this.#catalog().view(this.#path, this.#temporary, this.#maskedViews ? this.#login : null);
-    return analyze(text, { catalog, masks, names: this.#names });
+    return analyze(text, { catalog, masks, names: this.#names, touched: this.touched });
   }
 
   #keep(text: string, masks: MaskRules, analysis: Analysed['analysis']): Analysed {
@@ -310,8 +331,8 @@ export class Analyst {
     const catalog = this.#catalog();
     const context = { catalog, version: catalog.version, masks, path: this.#pathKey };
     const analysed = { analysis, context };
-    // A private catalog is gone soon.
-    if (this.#private === undefined) this.#shared.cache.set(text, analysed);
+    // A private catalog is gone soon, and what a transaction has changed with it.
+    if (this.#private === undefined && !this.touched) this.#shared.cache.set(text, analysed);
     return analysed;
   }
 

@@ -294,6 +294,7 @@ export class Answers {
       }
       case 'execute': {
         const { run } = first.portal;
+        first.portal.begun = true;
         if (!run) throw unexpected(frame);
         this.#take();
         this.#completion.finish(run, readCommandComplete(frame), true);
@@ -315,6 +316,7 @@ export class Answers {
     const first = this.#first(frame);
     if (first.kind !== 'execute' || !first.portal.run) throw unexpected(frame);
     this.#take();
+    first.portal.begun = true;
     this.#completion.recordRows(first.portal.run);
     this.#exchange.pass(frame);
   }

@@ -77,6 +77,7 @@ export class Exchange {
       (item) =>
         item.kind === 'sync' ||
         item.kind === 'query' ||
+        (item.kind === 'refusal' && item.simple) ||
         (item.kind === 'execute' && endsTransaction(item.portal.run)),
     );
   }
@@ -180,7 +181,7 @@ export class Exchange {
   /** Has the server parse a prepared statement anew, once all that was sent is answered. */
   readonly parseAnew = async ({ name, text, types, bySql }: Prepared): Promise<void> => {
     await this.drained();
-    if (bySql) await this.#askNow(`DEALLOCATE "${name.replaceAll('"', '""')}"; ${text}`);
+    if (bySql) await this.#internal([encodeClose('S', name), ...internalBatch(text)]);
     else
       await this.#internal([
         ...(name === '' ? [] : [encodeClose('S', name)]),
@@ -220,6 +221,8 @@ function internalBatch(sql: string): readonly Buffer[] {
   if (parsed.kind !== 'parsed') throw new RangeError('an internal query that cannot be parsed');
   const bind = { portal: INTERNAL, statement: INTERNAL, formats: [], values: [], resultFormats: [] };
   return parsed.statements.flatMap(({ text }) => [
+    encodeClose('P', INTERNAL),
+    encodeClose('S', INTERNAL),
     encodeParse(INTERNAL, text, []),
     encodeBind(bind, INTERNAL),
     encodeExecute(INTERNAL),

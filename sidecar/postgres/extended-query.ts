@@ -309,7 +309,6 @@ export class ExtendedQuery {
       exchange.toServer.send(encodeDescribe('P', name));
     }
     exchange.midBatch = true;
-    portal.begun = true;
     exchange.executed = true;
     exchange.expectations.push({ kind: 'execute', portal });
     this.#forward(frame);

@@ -1,5 +1,5 @@
 /** What a prepared statement means now, and whether the server means the same by it. */
-import { BY_NAMES } from './analyst.ts';
+import { BY_NAMES, NO_CONTEXT } from './analyst.ts';
 import type { Deciding } from './deciding.ts';
 import type { Exchange } from './exchange.ts';
 import { samePlan } from './meaning.ts';
@@ -54,6 +54,8 @@ export class Preparing {
   async #parseAnew(prepared: Prepared, statement: Statement, context: Prepared['context']): Promise<Current> {
     const exchange = this.#exchange;
     const told = prepared.described ? prepared.fields : undefined;
+    // Until it has: if it fails, it is tried again.
+    Object.assign(prepared, { meant: undefined, context: NO_CONTEXT });
     try {
       await exchange.parseAnew(prepared);
     } catch {

@@ -283,6 +283,8 @@ export class Session {
         }
       }
     } catch (error) {
+      // What was let out of it before may not be written yet.
+      keepChunk(server.socket);
       this.#broken(error, 'the server');
       return;
     }

@@ -19,6 +19,8 @@ export interface AnalysisContext {
   readonly catalog: CatalogView;
   readonly masks: MaskRules;
   readonly names: SessionNames;
+  /** The open transaction has changed what names mean, and its end changes that back. */
+  readonly touched?: boolean;
 }
 
 export function analyze(text: string, context: AnalysisContext): Analysis {
@@ -38,7 +40,7 @@ export function analyze(text: string, context: AnalysisContext): Analysis {
 
 function analyzeAll(
   parsed: readonly ParsedStatement[],
-  { catalog, masks, names }: AnalysisContext,
+  { catalog, masks, names, touched = false }: AnalysisContext,
 ): Analysis {
   const changed: Changed = { names: new Set(), everything: false, path: false };
   const known = new NamesSoFar(names);
@@ -50,7 +52,7 @@ function analyzeAll(
     statements.push(statement);
     if (parsed.length > 1) {
       known.note(statement);
-      noteChanges(changed, statement, one.node);
+      noteChanges(changed, statement, one.node, touched);
     }
   }
   return needs.length > 0 ? { kind: 'needs', needs: unique(needs) } : { kind: 'parsed', statements };
@@ -110,13 +112,19 @@ function outcome(walk: Walk, found: Meaning): MaskOutcome {
   return { kind: 'columns', fields };
 }
 
+/** Relations go by it that it does not name. */
+function dropsUnnamed(node: Node): boolean {
+  return 'DiscardStmt' in node || 'DropOwnedStmt' in node || JSON.stringify(node).includes('"DROP_CASCADE"');
+}
+
 /** What later statements of the same text cannot take for granted any more. */
-function noteChanges(changed: Changed, statement: Statement, node: Node): void {
+function noteChanges(changed: Changed, statement: Statement, node: Node, touched: boolean): void {
   if (statement.changesCatalog) collectNames(changed.names, node);
   if (statement.facts.effects.includes('opaque')) changed.everything = true;
   const { kind } = statement.session;
   const ends = kind === 'commit' || kind === 'rollback' || kind === 'rollback-to';
   if (statement.changesSettings || ends) changed.path = true;
+  if ((touched && ends) || dropsUnnamed(node)) changed.everything = true;
   if (statement.session.kind === 'set' && PATH_SETTINGS.has(statement.session.name)) changed.path = true;
 }
 

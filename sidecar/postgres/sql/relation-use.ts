@@ -18,6 +18,12 @@ export function resolveRelation(walk: Walk, schema: string | null, name: string)
     return null;
   }
   const relation = findRelation(walk, schema, name);
+  // What is changed of a table is changed of those that inherit from it.
+  const above = relation && changed.names.size > 0 ? ancestors(relation, walk.catalog, walk.needs) : [];
+  if (above.some((other) => changed.names.has(other.name))) {
+    walk.opaque(`the table ${name}, which an earlier statement of the same text may have changed,`);
+    return null;
+  }
   if (relation !== undefined) return relation;
   walk.need({ kind: 'relation', schema, name });
   return null;
