@@ -3,12 +3,13 @@
  * `<namespace>/<connection>/<session>/<recording>/<file>`, whole and synced under that name, so that a restart takes up what is there.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
-import { link, mkdir, open, readdir, rename, rmdir, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { FileFacts } from '../../sidecar/record/object-store/bucket.ts';
 import { uploadOrder } from '../../sidecar/record/object-store/keys.ts';
 import { observed } from '../../sidecar/record/parts.ts';
+import { syncFolder } from '../../sidecar/record/write-whole.ts';
 import { Shares } from '../shares.ts';
 import { RecordingsError } from './recordings-error.ts';
 import type { RecordingOwner } from './recordings.ts';
@@ -229,24 +230,11 @@ async function digestOf(path: string): Promise<string> {
 /** Names of new folders are on disk only when the folders that hold them are synced. */
 async function syncFolders(from: string, root: string): Promise<void> {
   for (let folder = from; ; folder = dirname(folder)) {
-    await syncFolder(folder);
+    // One that is not there any more went with its last file, which the store has by now.
+    await syncFolder(folder).catch((error: unknown) => {
+      if (!hasCode(error, 'ENOENT')) throw error;
+    });
     if (folder === root) return;
-  }
-}
-
-/** One that is not there any more went with its last file, which the store has by now. */
-async function syncFolder(path: string): Promise<void> {
-  let handle: FileHandle;
-  try {
-    handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return;
-    throw error;
-  }
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { payloadHash, readManifest } from '../documents.ts';
@@ -17,9 +14,8 @@ import {
 import { FORMAT, parseJson, parseSealed, seal } from '../sealed.ts';
 import type { SessionList } from '../session-list.ts';
 import { verifyRecording } from '../verify.ts';
-import { Bucket } from './bucket.ts';
 import { ObjectRecordingStore } from './object-recording-store.ts';
-import { parseObjectStorePlace } from './place.ts';
+import { bucketOf } from './testing-bucket.ts';
 import { verifySession } from './verify-session.ts';
 
 const FOLDER = 'access/orders/orders-1/';
@@ -66,25 +62,10 @@ interface Scene {
 
 async function scene(t: TestContext): Promise<Scene> {
   const paged = new PagedStore();
-  const server = createServer((request, response) => {
+  const bucket = await bucketOf(t, (request, response) => {
     const { status, body } = paged.answer(new URL(request.url ?? '', 'http://store'));
     response.writeHead(status, { 'content-type': 'application/xml' }).end(body);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
   });
-  const { port } = server.address() as AddressInfo; // It listens on a port.
-  const place = parseObjectStorePlace({
-    endpoint: `http://127.0.0.1:${port}`,
-    bucket: 'recordings',
-    transport: 'Plaintext',
-    credentialsSecret: 'store',
-  });
-  assert.ok(place.kind === 'parsed');
-  const bucket = await Bucket.open(place.value, { accessKeyId: 'key', secretAccessKey: 'secret' });
-  t.after(() => bucket.close());
   return { paged, open: () => ObjectRecordingStore.open(bucket, '') };
 }
 
