@@ -97,9 +97,9 @@ export class Wire {
 
   /** Sends a text, and stops reading for good as soon as its answer begins. */
   async runAndStall(text: string): Promise<void> {
+    this.#reading = false;
     this.#send(text);
     await this.#answer('first');
-    this.#reading = false;
   }
 
   close(): void {

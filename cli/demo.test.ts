@@ -61,7 +61,7 @@ async function startDemo(t: TestContext, ...args: readonly string[]): Promise<De
 }
 
 for (const client of CLIENTS) {
-  test(`the demo gives what it should, with ${client}`, { timeout: 60_000 }, async (t) => {
+  test(`the demo gives what it should, with ${client}`, { timeout: 300_000 }, async (t) => {
     if (client === 'psql' && !(await hasPsql())) return t.skip('psql is not installed');
     const demo = await startDemo(t, '--client', client);
     assert.equal(await demo.ended, 0, demo.text());
@@ -90,25 +90,25 @@ function masked(text: string): string {
 
 /** The command that it prints for a person, run as it stands. */
 async function decide(demo: Demo, verb: string): Promise<void> {
-  const [, command = ''] = await demo.shows(new RegExp(`^ +(\\S+ \\S+ approvals ${verb} .*)$`, 'm'));
+  const [, command = ''] = await demo.shows(new RegExp(`^ +(\\S+ \\S+ approvals ${verb} .*)\\n`, 'm'));
   await execute('sh', ['-c', command]);
 }
 
-test('a person approves', { timeout: 60_000 }, async (t) => {
+test('a person approves', { timeout: 300_000 }, async (t) => {
   const demo = await startDemo(t, '--interactive');
   await decide(demo, 'approve');
   assert.equal(await demo.ended, 0, demo.text());
   assert.match(demo.text(), /agent +│ ALTER TABLE\n/);
 });
 
-test('a person denies, and the agent is told', { timeout: 60_000 }, async (t) => {
+test('a person denies, and the agent is told', { timeout: 300_000 }, async (t) => {
   const demo = await startDemo(t, '--interactive');
   await decide(demo, 'deny');
   assert.equal(await demo.ended, 0, demo.text());
   assert.match(demo.text(), /agent +│ ERROR: +approval \S+ was denied by/);
 });
 
-test('Ctrl-C while it waits: everything goes away', { timeout: 60_000 }, async (t) => {
+test('Ctrl-C while it waits: everything goes away', { timeout: 300_000 }, async (t) => {
   const demo = await startDemo(t, '--interactive');
   await demo.shows(/approvals deny/);
   process.kill(-demo.pid, 'SIGINT');
@@ -117,7 +117,7 @@ test('Ctrl-C while it waits: everything goes away', { timeout: 60_000 }, async (
   assert.throws(() => process.kill(-demo.pid, 0), /ESRCH/, 'something of it still runs');
 });
 
-test('Ctrl-C while it starts', { timeout: 60_000 }, async (t) => {
+test('Ctrl-C while it starts', { timeout: 300_000 }, async (t) => {
   const demo = await startDemo(t);
   await demo.shows(/Starting/);
   process.kill(-demo.pid, 'SIGINT');
@@ -125,7 +125,7 @@ test('Ctrl-C while it starts', { timeout: 60_000 }, async (t) => {
   assert.deepEqual(await demo.left(), []);
 });
 
-test('a folder without a server is told, and nothing is left', { timeout: 60_000 }, async (t) => {
+test('a folder without a server is told, and nothing is left', { timeout: 300_000 }, async (t) => {
   const demo = await startDemo(t, '--binaries', '/nowhere');
   assert.equal(await demo.ended, 1);
   assert.match(demo.text(), /went wrong/);

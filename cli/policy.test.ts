@@ -32,7 +32,7 @@ interface Run {
 /** Runs the command as a process of its own, since exit codes and streams are what is tested. */
 function sidewarden(...args: readonly string[]): Promise<Run> {
   return new Promise((resolve) => {
-    const options = { cwd: join(import.meta.dirname, '..'), timeout: 30_000 };
+    const options = { cwd: join(import.meta.dirname, '..'), timeout: 120_000 };
     const child = execFile(
       process.execPath,
       ['--input-type=module', '-e', PROGRAM, '--', ...args],

@@ -11,6 +11,7 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import pino from 'pino';
+import { until } from '../e2e/cluster/component.ts';
 import {
   objectStoreUnavailable,
   startObjectStore,
@@ -86,7 +87,8 @@ async function scene(
     await recorder.close('client left');
     recordings.push(recorder.session);
   }
-  await uploader.close(performance.now() + 10_000);
+  await until('all is in the store', () => uploader.waiting === 0 || undefined);
+  await uploader.close(performance.now() + 60_000);
   assert.ok(await operator.recordings.complete(OWNER, 2));
   const key = join(state, 'operator.pub');
   await writeFile(key, operator.signer.publicKey.export({ format: 'pem', type: 'spki' }));
@@ -158,7 +160,10 @@ suite('recordings in a bucket', { skip: unavailable ?? false }, () => {
     [
       'added-recording',
       async ({ bucket, recordings: [first = ''], keyOf }) => {
-        const Key = keyOf(`${first.slice(0, -4)}0000`, 'header.json');
+        const Key = keyOf(
+          first.replace(/.$/, (last) => (last === '0' ? '1' : '0')),
+          'header.json',
+        );
         const CopySource = `${bucket}/${keyOf(first, 'header.json')}`;
         await store.client.send(new CopyObjectCommand({ Bucket: bucket, Key, CopySource }));
       },

@@ -4,7 +4,6 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { DirectoryStore } from '../sidecar/record/directory-store.ts';
@@ -55,10 +54,18 @@ async function recordings(args: readonly string[], interruptAfter?: RegExp): Pro
   return { code, stdout, stderr, at };
 }
 
+/** For what asks for the time in this process. */
+function later(t: TestContext, seconds: number): void {
+  for (const clock of [performance, Date]) {
+    const now = clock.now.bind(clock);
+    t.mock.method(clock, 'now', () => now() + seconds * 1000);
+  }
+}
+
 async function stateWith(
   t: TestContext,
   events: readonly RecordingEvent[],
-  pauseAfterHold = 0,
+  secondsAfterHold = 0,
 ): Promise<{ readonly state: string; readonly session: string }> {
   const state = await mkdtemp(join(tmpdir(), 'state-'));
   t.after(() => rm(state, { recursive: true, force: true }));
@@ -71,7 +78,7 @@ async function stateWith(
   });
   for (const event of events) {
     recorder.append(event);
-    if (event.kind === 'hold') await sleep(pauseAfterHold);
+    if (event.kind === 'hold' && secondsAfterHold > 0) later(t, secondsAfterHold);
   }
   await recorder.close('client left');
   return { state, session: header.session };
@@ -214,14 +221,15 @@ test('nothing recorded reaches the terminal as more than text', async (t) => {
 });
 
 test('replay waits as the session did, at most the pause asked for, and Ctrl-C ends it', async (t) => {
-  const { state } = await stateWith(t, sampleEvents(), 5000);
-  const stopped = await recordings(['replay', 'last', '--state', state], /waiting for approval/);
+  const { state } = await stateWith(t, sampleEvents(), 100);
+  const replay = ['replay', 'last', '--state', state, '--max-pause'];
+  const stopped = await recordings([...replay, '1000'], /waiting for approval/);
   assert.equal(stopped.code, 130);
   assert.match(stopped.stdout, /replay stopped\n$/);
   assert.doesNotMatch(stopped.stdout, /DROP TABLE/);
-  const whole = await recordings(['replay', 'last', '--max-pause', '0.2', '--state', state]);
-  assert.match(whole.stdout, /Modify by ann after 5\.\d s/);
-  assert.ok(whole.at('Modify by') - whole.at('waiting for approval') < 4000);
+  const whole = await recordings([...replay, '0.2']);
+  assert.match(whole.stdout, /Modify by ann after 1 min [45]\d s/);
+  assert.ok(whole.at('Modify by') - whole.at('waiting for approval') < 60_000);
 });
 
 test('wrong usage is told in one line, with exit code 2', async (t) => {

@@ -1,9 +1,21 @@
 /** Runs a page's blocks one after the other, as somebody who follows it would: one folder, one shell's environment. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { bundlePath, ensureBundle, root } from './bundle.ts';
 import { missingLines, type Block } from './docs-page.ts';
 import { freePort } from './postgres.ts';
@@ -59,6 +71,13 @@ interface Started {
   readonly child: ChildProcess;
   readonly ended: Promise<number>;
   readonly printed: () => string;
+  over: boolean;
+}
+
+/** Until it is so, or it is time to see what comes of it all the same. */
+async function patiently(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + 60_000;
+  while (!(await isSo()) && performance.now() < end) await sleep(20);
 }
 
 interface GuestOptions {
@@ -73,7 +92,7 @@ class PageGuest implements Guest {
   readonly #path: string;
   readonly #options: GuestOptions;
   readonly #background: Started[] = [];
-  #printed: () => string = () => '';
+  #last: Started | undefined;
   /** What the reader copies from a NOTICE in place of NAME. */
   #approval = 'NAME';
 
@@ -93,11 +112,19 @@ class PageGuest implements Guest {
         return;
       }
       case 'output': {
-        const missing = missingLines(text, this.#printed());
-        assert.deepEqual(missing, [], `line ${block.line}: not printed; printed was:\n${this.#printed()}`);
+        const missing = () => missingLines(text, this.#last?.printed() ?? '');
+        // What goes on in the background may still be saying it.
+        await patiently(() => missing().length === 0 || this.#last?.over !== false);
+        assert.deepEqual(
+          missing(),
+          [],
+          `line ${block.line}: not printed; printed was:\n${this.#last?.printed() ?? ''}`,
+        );
         return;
       }
       case 'run': {
+        // A reader takes longer to type it than a session takes to end.
+        if (/recordings/.test(text)) await patiently(() => this.#isRecorded());
         const { ended, printed } = this.#start(text);
         const code = await ended;
         assert.equal(
@@ -109,7 +136,8 @@ class PageGuest implements Guest {
       }
       case 'background':
         await this.#until(block.until, text);
-        this.#approval = /waiting for approval (\S+)/.exec(this.#printed())?.[1] ?? this.#approval;
+        this.#approval =
+          /waiting for approval (\S+)/.exec(this.#last?.printed() ?? '')?.[1] ?? this.#approval;
     }
   }
 
@@ -127,18 +155,20 @@ class PageGuest implements Guest {
         PATH: [this.#path, process.env['PATH'] ?? ''].join(delimiter),
         USER: userInfo().username,
         LC_ALL: 'C.UTF-8',
-        PGCONNECT_TIMEOUT: '10',
+        PGCONNECT_TIMEOUT: '60',
       },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
-      timeout: this.#options.limit ?? 60_000,
+      timeout: this.#options.limit ?? 180_000,
     });
     let printed = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (part: string) => (printed += part));
-    this.#printed = () => printed;
     const ended = new Promise<number>((done) => child.once('close', (code) => done(code ?? -1)));
-    return { child, ended, printed: this.#printed };
+    const started: Started = { child, ended, printed: () => printed, over: false };
+    void ended.then(() => (started.over = true));
+    this.#last = started;
+    return started;
   }
 
   #others(): string {
@@ -146,20 +176,27 @@ class PageGuest implements Guest {
   }
 
   async #until(wanted: string, text: string): Promise<void> {
-    const { child, ended, printed } = this.#start(text);
-    this.#background.push({ child, ended, printed });
-    let over = false;
-    void ended.then(() => (over = true));
+    const started = this.#start(text);
+    const { printed } = started;
+    this.#background.push(started);
+    // Of whole lines: a name may come in two parts.
     const isThere = (): boolean =>
       printed()
         .split('\n')
+        .slice(0, -1)
         .some((line) => line === wanted || line.includes(`${wanted} `));
     while (!isThere()) {
-      assert.ok(!over, `ended before it printed "${wanted}":\n${text}\n${printed()}`);
-      await new Promise((done) => setTimeout(done, 20));
+      assert.ok(!started.over, `ended before it printed "${wanted}":\n${text}\n${printed()}`);
+      await sleep(20);
     }
-    // The rest of a notice comes with its first line or right after it.
-    await new Promise((done) => setTimeout(done, 50));
+  }
+
+  /** All that `serve` recorded until now is closed. */
+  async #isRecorded(): Promise<boolean> {
+    const folder = join(this.#folder, '.sidewarden', 'recordings');
+    const sessions = await readdir(folder).catch(() => []);
+    const manifests = sessions.map((session) => access(join(folder, session, 'manifest.json')));
+    return (await Promise.allSettled(manifests)).every(({ status }) => status === 'fulfilled');
   }
 
   async close(): Promise<void> {

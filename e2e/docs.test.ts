@@ -70,7 +70,7 @@ before(async () => {
 after(() => server.stop());
 
 for (const page of PAGES) {
-  test(`the commands of ${page}`, { timeout: 120_000 }, async (t) => {
+  test(`the commands of ${page}`, { timeout: 600_000 }, async (t) => {
     const blocks = readPage(await readFile(join(root, page), 'utf8'));
     if (blocks.some(({ text }) => text.includes('psql ')) && !(await hasPsql()))
       return t.skip('psql is not installed');

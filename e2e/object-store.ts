@@ -75,7 +75,6 @@ export async function startObjectStore(address = '127.0.0.1'): Promise<TestObjec
   });
   const answers = () =>
     until('the object store answers', () => fetch(endpoint).then(() => true), {
-      limit: 15_000,
       every: 20,
       needs: [component],
     });

@@ -25,7 +25,7 @@ export interface Sidewarden {
   /** All that it wrote to stdout and stderr, newest 1 MB. */
   logs(): string;
   signal(signal: NodeJS.Signals): void;
-  /** SIGTERM, SIGKILL after five seconds; removes the folders that it made. */
+  /** SIGTERM, SIGKILL after half a minute; removes the folders that it made. */
   stop(): Promise<void>;
 }
 
@@ -37,7 +37,7 @@ export interface ServeOptions extends Partial<ManifestOptions> {
   /** Further arguments of `serve`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Milliseconds to the ready line; 15,000 when not given. */
+  /** Milliseconds to the ready line; 60,000 when not given. */
   readonly timeout?: number;
 }
 
@@ -71,7 +71,7 @@ export async function startSidewarden(options: ServeOptions): Promise<Sidewarden
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    const ports = await ready(child, ended, log, options.timeout ?? 15_000);
+    const ports = await ready(child, ended, log, options.timeout ?? 60_000);
     const [port] = ports.values();
     if (port === undefined || child.pid === undefined)
       throw new Error('serve got ready without a connection');
@@ -158,7 +158,7 @@ function ready(
 async function end(child: ChildProcess, ended: Promise<unknown>): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
+  const timer = setTimeout(() => child.kill('SIGKILL'), 30_000);
   await ended;
   clearTimeout(timer);
 }

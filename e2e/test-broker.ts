@@ -245,7 +245,7 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
 }
 
 /** Resolves when the condition holds; fails with the words given after `limit` milliseconds. */
-export async function until(condition: () => boolean, words: string, limit = 15_000): Promise<void> {
+export async function until(condition: () => boolean, words: string, limit = 60_000): Promise<void> {
   const end = performance.now() + limit;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`waited ${limit} ms in vain: ${words}`);

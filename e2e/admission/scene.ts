@@ -80,7 +80,10 @@ export async function startAdmissionScene(
   const log = pino({ level: 'silent' });
   const plane = await startControlPlane({ controllers: true });
   await plane.kubectl(['apply', '-f', 'crds/'], { cwd: process.cwd() });
-  await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']);
+  // kubectl gives up at once on a kind whose status is still empty.
+  await until('the kinds are served', () =>
+    plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']),
+  );
   const kube = await connectKube({ kubeconfig: plane.kubeconfig, log });
   await kube.synced;
   await plane.apply(OBJECTS.map((each) => JSON.stringify(each)).join('\n---\n'));

@@ -25,7 +25,6 @@ import { startControlPlane, type ControlPlane } from '../cluster/control-plane.t
 
 export const NAMESPACE = 'production-access';
 const OPERATOR = 'system:serviceaccount:sidewarden:sidewarden';
-const DAY = 86_400_000;
 
 export const alice = { user: 'alice', groups: ['dba'] };
 export const amir = { user: 'amir', groups: ['dba'] };
@@ -66,13 +65,16 @@ export interface Scene {
   close(): Promise<void>;
 }
 
-export async function startScene(options: { readonly ttl?: number } = {}): Promise<Scene> {
+export async function startScene(): Promise<Scene> {
   const log = pino({ level: 'silent' });
   const plane = await startControlPlane({ controllers: true });
   for (const kind of ['protectedconnections', 'accesspolicies', 'approvals', 'sessions'])
     await plane.apply(await readFile(`crds/${kind}.yaml`, 'utf8'));
+  // kubectl gives up at once on a kind whose status is still empty.
   for (const kind of ['approvals', 'sessions', 'accesspolicies', 'protectedconnections'])
-    await plane.kubectl(['wait', '--for=condition=Established', `crd/${kind}.sidewarden.dev`]);
+    await until(`${kind} are served`, () =>
+      plane.kubectl(['wait', '--for=condition=Established', `crd/${kind}.sidewarden.dev`]),
+    );
   await plane.apply(rights());
   const kubeconfig = await plane.kubeconfigFor({ user: OPERATOR, groups: ['system:masters'] });
   const kube = await connectKube({ kubeconfig, log });
@@ -80,15 +82,11 @@ export async function startScene(options: { readonly ttl?: number } = {}): Promi
   const stamper = await loadStamper(kube, 'sidewarden');
   const admission = await admit(plane, kube, stamper);
   const approvals = createApprovals({ kube, stamper, log });
-  const ttl = options.ttl ?? DAY;
-  const controller = runController(approvalController({ kube, stamper, log, ttl }), { log });
+  const controller = runController(approvalController({ kube, stamper, log }), { log });
   await plane.apply(MANIFESTS);
   const parsed = parseConnection(await object(plane, 'protectedconnection', 'orders-db'));
   if (parsed.kind !== 'parsed') throw new Error(JSON.stringify(parsed.errors));
-  await until(
-    'policies are cached',
-    async () => kube.stores.policies.list(NAMESPACE).length > 0 || undefined,
-  );
+  await until('policies are cached', () => kube.stores.policies.list(NAMESPACE).length > 0 || undefined);
   const told = new Map<string, ToldOutcome[]>();
   const newRun = (name: string) => makeRun(kube, name, parsed.value);
   const heardRun = async (name: string) => {
@@ -156,7 +154,7 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
   const authority = await createAuthority(join(plane.folder, 'admission-pki'));
   const pair = await authority.server(['IP:127.0.0.1']);
   const options = { kube, stamper, operator: OPERATOR, approverRole: 'sidewarden-approver' };
-  const held = { other: same };
+  const held = { other: same, mutates: false };
   const validate: Readonly<Record<string, Handler>> = {
     approvals: approvalHandler(options),
     sessions: sessionHandler(OPERATOR),
@@ -167,6 +165,10 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
       kind: 'allowed',
       ...(given === undefined ? {} : { object: { ...given, spec: held.other(json(given['spec'])) } }),
     }),
+    '/probe': () => {
+      held.mutates = true;
+      return { kind: 'allowed' };
+    },
     '/validate': (request) => validate[request.resource.resource]?.(request) ?? { kind: 'allowed' },
   };
   const server = await startAdmission({
@@ -197,16 +199,28 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
     ],
   };
   await plane.apply(JSON.stringify(other));
-  const yaml = configurations.map((each) => JSON.stringify(each)).join('\n---\n');
-  const refused = async () => {
+  const [rule] = stamp?.rules ?? [];
+  // The API server follows each configuration on its own: that one is heard of says nothing of the other.
+  const probe = {
+    ...stamp,
+    name: 'probe.example.com',
+    rules: [{ ...rule, operations: ['CREATE'], resources: ['sessions'] }],
+    clientConfig: client('/probe'),
+  };
+  const yaml = [{ ...mutating, webhooks: [...(mutating?.webhooks ?? []), probe] }, ...configurations.slice(1)]
+    .map((each) => JSON.stringify(each))
+    .join('\n---\n');
+  /** How many of the two configurations are heard of. */
+  const called = async () => {
+    held.mutates = false;
     const tried = await plane.kubectlOutcome(['create', '--dry-run=server', '-f', '-'], {
       input: JSON.stringify(sessionOf('webhook-probe')),
     });
-    return tried.stderr.includes("Sidewarden's operator alone");
+    return Number(held.mutates) + Number(tried.stderr.includes("Sidewarden's operator alone"));
   };
   const install = async () => {
     await plane.apply(yaml);
-    await until('the webhooks are called', async () => (await refused()) || undefined);
+    await until('the webhooks are called', async () => (await called()) === 2 || undefined);
   };
   const remove = async () => {
     await plane.kubectl([
@@ -214,7 +228,7 @@ async function admit(plane: ControlPlane, kube: RunningKube, stamper: Stamper) {
       'mutatingwebhookconfiguration,validatingwebhookconfiguration',
       'sidewarden',
     ]);
-    await until('the webhooks are gone', async () => !(await refused()) || undefined);
+    await until('the webhooks are gone', async () => (await called()) === 0 || undefined);
   };
   await install();
   return Object.assign(held, { install, remove, close: () => server.close() });

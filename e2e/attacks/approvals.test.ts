@@ -30,6 +30,7 @@ import { startPostgres, type TestPostgres } from '../postgres.ts';
 import { startSidewarden, type ServeOptions, type Sidewarden } from '../serve.ts';
 import { decide, sidewarden, type Ran } from './command.ts';
 import { Frontend, bind, describe, onlyError, parse, query, sync } from './frontend.ts';
+import { recordingsClosed } from './recordings-closed.ts';
 
 const me = userInfo().username;
 const rules: readonly ManifestRule[] = [
@@ -38,13 +39,13 @@ const rules: readonly ManifestRule[] = [
     name: 'others',
     when: 'sql.verb == "CREATE SCHEMA"',
     action: 'Hold',
-    hold: { approvers: { groups: ['nobody-has-it'] }, timeout: '1m' },
+    hold: { approvers: { groups: ['nobody-has-it'] }, timeout: '15m' },
   },
   {
     name: 'writes',
     when: '!sql.effects.all(e, e in ["read", "session"]) && sql.verb != "CREATE SCHEMA"',
     action: 'Hold',
-    hold: { approvers: { users: [me], groups: ['games', 'mail'] }, timeout: '1m' },
+    hold: { approvers: { users: [me], groups: ['games', 'mail'] }, timeout: '15m' },
   },
 ];
 
@@ -319,13 +320,14 @@ suite('other users of this machine', { skip: process.getuid?.() !== 0 && 'only r
     agent.stdout.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1');
     });
-    for (let i = 0; i < 1500 && !text.includes('waiting for approval'); i++) await sleep(20);
-    const name = /waiting for approval ([\w-]+)/.exec(text)?.[1] ?? '';
+    const waiting = /waiting for approval ([\w-]+)\0/;
+    for (let i = 0; i < 3000 && !waiting.test(text); i++) await sleep(20);
+    const name = waiting.exec(text)?.[1] ?? '';
     const own = await as(GAMES, 'approvals', 'approve', name, '--yes');
     assert.equal(own.code, 1, own.out);
     assert.match(own.err, /own identity cannot decide/);
     await decide(served.state, 'approve', name);
-    for (let i = 0; i < 100 && !text.includes('CREATE TABLE\0'); i++) await sleep(20);
+    for (let i = 0; i < 3000 && !text.includes('CREATE TABLE\0'); i++) await sleep(20);
     assert.match(text, /CREATE TABLE\0/);
     agent.kill();
   });
@@ -431,7 +433,7 @@ suite('what the approver sees', () => {
     await decide(served.state, 'modify', name, '--text', "CREATE ROLE postgres_x PASSWORD 'hunter3-secret'");
     await client.ready();
     client.close();
-    await sleep(200);
+    await recordingsClosed(served.state);
     const recorded = await sidewarden(['recordings', 'show', 'last', '--state', served.state, '--json']);
     assert.match(recorded.out, /postgres_x/);
     assert.doesNotMatch(recorded.out, /hunter/);

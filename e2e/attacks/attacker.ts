@@ -39,7 +39,7 @@ interface Waiting {
 }
 
 /** Milliseconds. An answer that takes longer is a hang, which is a fault of its own. */
-const PATIENCE = 15_000;
+const PATIENCE = 60_000;
 
 const sync = new MessageBuilder('S').end();
 

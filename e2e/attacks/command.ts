@@ -16,7 +16,7 @@ export function sidewarden(
   const { uid, gid, bundle = bundlePath, node = process.execPath } = as;
   const options = {
     maxBuffer: 64 * 1024 * 1024,
-    timeout: 20_000,
+    timeout: 120_000,
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid }),
   };

@@ -45,7 +45,7 @@ async function resident(): Promise<number> {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
 }
 
-async function stillServes(within = 15_000): Promise<void> {
+async function stillServes(within = 60_000): Promise<void> {
   const begun = Date.now();
   const one = await Frontend.connect(warden.port);
   assert.equal(tell(await one.query('SELECT 1')), 'T D(1) C(SELECT 1) Z(I)');
@@ -140,8 +140,10 @@ describe('exhaustion', () => {
     const head = Buffer.concat([Buffer.from('Q'), int32(1_500 * MB)]);
     const before = await resident();
     one.send(head);
+    // A client whose write fails does not read any more: the answer comes first.
+    const said = [...(await one.until(({ tag }) => tag === 'E'))];
     await pour(one, Buffer.alloc(MB, 'x'), 64 * MB);
-    const said = await one.until(() => false, 5_000);
+    said.push(...(await one.until(() => false)));
     assert.ok(one.closed);
     assert.deepEqual(
       said.filter(({ tag }) => tag === 'E').map((error) => fieldsOf(error)['C']),
@@ -184,12 +186,12 @@ describe('exhaustion', () => {
     const one = await Frontend.connect(warden.port);
     const many = 20_000;
     one.send(Buffer.concat(Array.from({ length: many }, () => send.sync)), send.query("SELECT 'over'"));
-    const synced = await one.until(({ tag, body }) => tag === 'D' && body.includes('over'), 10_000);
+    const synced = await one.until(({ tag, body }) => tag === 'D' && body.includes('over'));
     assert.equal(synced.filter(({ tag }) => tag === 'Z').length, many);
     await one.ready();
     const empty = 2_000;
     one.send(Buffer.concat(Array.from({ length: empty }, () => send.query(''))), send.query("SELECT 'over'"));
-    const answered = await one.until(({ tag, body }) => tag === 'D' && body.includes('over'), 10_000);
+    const answered = await one.until(({ tag, body }) => tag === 'D' && body.includes('over'));
     assert.equal(answered.filter(({ tag }) => tag === 'I').length, empty);
     await one.ready();
     one.send(Buffer.concat(Array.from({ length: many }, () => send.flush)), send.query('SELECT 1'));
@@ -245,7 +247,7 @@ describe('exhaustion', () => {
     ];
     for (const text of texts) {
       one.send(send.query(text));
-      const said = await one.ready(15_000);
+      const said = await one.ready();
       assert.ok(!one.closed, `${text.slice(0, 40)}: ${tell(said).slice(0, 200)}`);
       assert.match(tell(said), /Z\(I\)$/);
     }
@@ -262,7 +264,7 @@ describe('exhaustion', () => {
     for (let times = 0; times < 40; times++)
       if (!one.socket.write(piece)) await new Promise((done) => one.socket.once('drain', done));
     one.send(send.copyDone);
-    assert.equal(tell(await one.ready(20_000)), 'C(COPY 4000000) Z(I)');
+    assert.equal(tell(await one.ready()), 'C(COPY 4000000) Z(I)');
     const grown = (await resident()) - before;
     one.close();
     assert.ok(grown < 64 * MB, `${Math.round(grown / MB)} MB more`);

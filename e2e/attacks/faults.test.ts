@@ -43,8 +43,12 @@ async function using(
   }
 }
 
+async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
+  for (const end = Date.now() + 60_000; Date.now() < end; await sleep(20)) if (await holds()) return;
+}
+
 async function logged(served: Sidewarden, pattern: RegExp): Promise<void> {
-  for (let i = 0; i < 250 && !pattern.test(served.logs()); i++) await sleep(20);
+  await until(() => pattern.test(served.logs()));
   assert.match(served.logs(), pattern);
 }
 
@@ -159,12 +163,12 @@ suite('manifests that change', () => {
       const aside = `${served.manifests}-aside`;
       await rename(served.manifests, aside);
       await logged(served, /old ones stay in force/);
-      await sleep(1_100);
+      const refused = async () => describe(await client.query('SELECT 1')).startsWith('E');
+      await until(refused);
       const seen = await client.query('SELECT 1');
       assert.match(onlyError(seen)['M'] ?? '', /too old to decide by/);
       await rename(aside, served.manifests);
-      for (let i = 0; i < 200 && describe(await client.query('SELECT 1')).startsWith('E'); i++)
-        await sleep(50);
+      await until(async () => !(await refused()));
       await works(client);
     });
   });
@@ -189,14 +193,13 @@ suite('manifests that change', () => {
       await changeManifests(served, usualManifests(options(other, { name: 'other' })));
       await logged(served, /changed manifests are in force[^]*changed manifests are in force/);
       await works(kept);
-      for (let i = 0; i < 100; i++) {
+      await until(async () => {
         const refused = await Frontend.connect(port).then(
           (again) => again.close(),
           (error: unknown) => String(error),
         );
-        if (refused?.includes('ECONNREFUSED')) break;
-        await sleep(50);
-      }
+        return refused?.includes('ECONNREFUSED') ?? false;
+      });
       await assert.rejects(Frontend.connect(port), /ECONNREFUSED/);
     } finally {
       client.close();
@@ -233,9 +236,8 @@ suite('what statements name', () => {
     await using({}, async (_served, client) => {
       await owner.query('begin; alter view of_held rename to other');
       const answer = client.query('SELECT id FROM of_held');
-      // Longer than one attempt.
-      await sleep(1_500);
-      await owner.query('rollback');
+      // Longer than one attempt, and shorter than all, by the server's clock.
+      await owner.query('select pg_sleep(1.5); rollback');
       assert.equal(describe(await answer), 'T C(SELECT 0) Z(I)');
     });
     await owner.query('drop table held cascade');
@@ -256,9 +258,14 @@ suite('killed', () => {
           if (describe(seen).startsWith(`T D(${n})`)) acknowledged.push(n);
         }
       });
-      await sleep(700);
+      await until(() => acknowledged.length > 50);
       const before = durability === 'strict' ? undefined : acknowledged.length;
-      if (before !== undefined) await sleep(1_000);
+      if (before !== undefined) {
+        await sleep(1_000);
+        // It was not the process that slept: what it has answered since then came after what it had to write.
+        const awake = acknowledged.length;
+        await until(() => acknowledged.length > awake + 50);
+      }
       served.signal('SIGKILL');
       await served.ended;
       await Promise.all(busy);
@@ -333,10 +340,10 @@ suite('the disk', () => {
         // Again when the session's first segment comes in between.
         await rm(join(served.state, 'recordings'), { recursive: true, maxRetries: 5 });
         let seen = '';
-        for (let i = 0; i < 100 && !seen.startsWith('E'); i++) {
+        await until(async () => {
           seen = describe(await client.query('SELECT 1'));
-          await sleep(30);
-        }
+          return seen.startsWith('E');
+        });
         assert.match(seen, /^E\(/);
         // A new session makes the folder anew.
         const next = await Frontend.connect(served.port);
@@ -356,7 +363,8 @@ suite('the disk', () => {
       },
     ];
     await using({ rules, default: 'Allow' }, async (served, client) => {
-      await rm(served.state, { recursive: true });
+      // Again when the session's first segment comes in between.
+      await rm(served.state, { recursive: true, maxRetries: 5 });
       client.send(query('CREATE TABLE nowhere (id int)'));
       const seen = await client.ready();
       assert.match(describe(seen), /^E\(\w+\) Z\(I\)$/);

@@ -13,7 +13,8 @@ interface Waiting {
   readonly done: () => void;
 }
 
-const PATIENCE_MS = 10_000;
+/** An answer that takes longer is a hang. */
+const PATIENCE_MS = 60_000;
 
 /** Fields of an ErrorResponse or NoticeResponse by their letter. */
 export function fieldsOf({ body }: Message): Readonly<Record<string, string>> {

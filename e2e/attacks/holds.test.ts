@@ -155,7 +155,7 @@ async function approval(name: string, state = served.state): Promise<Seen> {
 }
 
 async function phase(name: string, wanted: string, state = served.state): Promise<void> {
-  for (let i = 0; i < 1500 && (await approval(name, state)).phase !== wanted; i++) await sleep(20);
+  for (let i = 0; i < 3000 && (await approval(name, state)).phase !== wanted; i++) await sleep(20);
   assert.equal((await approval(name, state)).phase, wanted);
 }
 
@@ -696,7 +696,7 @@ suite('while it waits', () => {
 
   async function replaced(options: Partial<ServeOptions>, own: Sidewarden, port: number): Promise<void> {
     await changeManifests(own, usualManifests({ postgres, rules, port, ...options }));
-    for (let i = 0; i < 200 && !own.logs().includes('the changed manifests are in force'); i++)
+    for (let i = 0; i < 3000 && !own.logs().includes('the changed manifests are in force'); i++)
       await sleep(20);
     assert.match(own.logs(), /the changed manifests are in force/);
   }

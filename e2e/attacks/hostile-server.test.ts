@@ -216,7 +216,7 @@ async function stillServes(): Promise<void> {
 async function provoke(port: number, sql: string, extended: boolean) {
   const one = await Frontend.connect(port);
   one.send(extended ? all(send.run(sql), send.sync) : send.query(sql));
-  const said = await one.until(({ tag }) => tag === 'Z', 5_000);
+  const said = await one.until(({ tag }) => tag === 'Z');
   if (!one.closed) await one.silent(100);
   const rest = one.closed ? await one.until(() => false) : [];
   const { closed } = one;

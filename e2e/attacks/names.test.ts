@@ -109,7 +109,7 @@ before(async () => {
   admin = new pg.Client({ ...postgres, database: 'postgres' });
   keeper = new pg.Client({ ...postgres, database: 'postgres' });
   await Promise.all([admin.connect(), keeper.connect()]);
-  await admin.query("SET lock_timeout = '10s'");
+  await admin.query("SET lock_timeout = '60s'");
   await admin.query(SCHEMA);
   await admin.query(WORLD);
   const masks = [{ columns: ['public.customers.card'], with: 'Redact' }];
@@ -124,8 +124,8 @@ after(async () => {
 });
 
 async function until(what: () => string, holds: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 10_000; !(await holds()); await sleep(10))
-    assert.ok(Date.now() < deadline, `not within 10 s: ${what()}`);
+  for (const deadline = Date.now() + 60_000; !(await holds()); await sleep(10))
+    assert.ok(Date.now() < deadline, `not within 60 s: ${what()}`);
 }
 
 /** As before any attack, and known to Sidewarden. */

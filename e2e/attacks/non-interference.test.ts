@@ -8,10 +8,10 @@ import { execFile } from 'node:child_process';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { bundlePath } from '../bundle.ts';
 import { ALONE, ATTACKS, type Attack } from './mask-attacks.ts';
+import { recordingsClosed } from './recordings-closed.ts';
 import { SqlGenerator } from './sql-generator.ts';
 import { PROTECTED } from './twin-schema.ts';
 import {
@@ -29,7 +29,9 @@ const masks = [{ columns: PROTECTED, with: 'Redact' }];
 const HOLD = { name: 'held', when: 'sql.text.contains("held")', action: 'Hold' } as const;
 const ALLOW = { name: 'all', when: 'true', action: 'Allow' } as const;
 
-const seed = Number(process.env['SIDEWARDEN_SEED'] ?? Date.now() % 1_000_000);
+// The same in each run of CI; `make fuzz` tries others.
+const anySeed = process.env['FUZZ_TIMES'] === undefined ? 20_261_121 : Date.now() % 1_000_000;
+const seed = Number(process.env['SIDEWARDEN_SEED'] ?? anySeed);
 const seconds = Number(process.env['FUZZ_SECONDS'] ?? 10 * Number(process.env['FUZZ_TIMES'] ?? 1));
 
 // An array of steps is no step.
@@ -85,7 +87,7 @@ describe('non-interference', () => {
     const generator = new SqlGenerator(seed);
     const until = performance.now() + seconds * 1000;
     let [tried, answered] = [0, 0];
-    while (performance.now() < until && differences.length < 10) {
+    while ((performance.now() < until || tried < 100) && differences.length < 10) {
       answered += await tell([scriptOf(generator.next())]);
       tried += 1;
     }
@@ -103,7 +105,6 @@ describe('non-interference', () => {
     }
     held.close();
     nothingFound();
-    await sleep(300);
     const [left, right] = await Promise.all(twins.map(({ sidewarden }) => told(sidewarden.state)));
     assert.ok((left?.length ?? 0) > 2 * HELD.length, 'too little was recorded');
     assert.equal(left?.length, right?.length);
@@ -126,6 +127,7 @@ const HELD = [
 
 /** What was recorded of the sessions on `held-db`, and the approvals, but for names, times and keys. */
 async function told(state: string): Promise<readonly string[]> {
+  await recordingsClosed(state);
   const list = await cli('recordings', 'list', '--state', state, '--json');
   // Its shape is the command's documented one.
   const sessions = JSON.parse(list) as readonly { session: string; connection: { name: string } }[];

@@ -41,6 +41,9 @@ export interface Said {
   readonly closed: boolean;
 }
 
+/** Less than a client may take to sign in: what is closed within it was not closed for being slow. */
+const PATIENCE_MS = 25_000;
+
 export class RawClient {
   readonly socket: Socket;
   #bytes = Buffer.alloc(0);
@@ -75,9 +78,9 @@ export class RawClient {
     return this.#bytes;
   }
 
-  /** What came until the connection was closed, or something held, or so many milliseconds were over. */
-  async said(milliseconds = 3_000, enough: (bytes: Buffer) => boolean = () => false): Promise<Said> {
-    const end = Date.now() + milliseconds;
+  /** What came until the connection was closed, or something held. */
+  async said(enough: (bytes: Buffer) => boolean = () => false): Promise<Said> {
+    const end = Date.now() + PATIENCE_MS;
     while (!this.#closed && !enough(this.#bytes) && Date.now() < end) await sleep(5);
     return { bytes: this.#bytes, closed: this.#closed };
   }
@@ -88,11 +91,11 @@ export class RawClient {
 }
 
 /** Sends these bytes on a connection of its own, and gives what was said until it closed. */
-export async function say(port: number, bytes: Buffer, milliseconds?: number): Promise<Said> {
+export async function say(port: number, bytes: Buffer): Promise<Said> {
   const client = await RawClient.connect(port);
   try {
     client.send(bytes);
-    return await client.said(milliseconds);
+    return await client.said();
   } finally {
     client.close();
   }

@@ -28,7 +28,7 @@ async function recorded(
     const client = await Frontend.connect(served.port);
     await agent(client);
     client.close();
-    for (let i = 0; i < 1500 && !served.logs().includes('session ended'); i++) await sleep(20);
+    for (let i = 0; i < 3000 && !served.logs().includes('session ended'); i++) await sleep(20);
     assert.match(served.logs(), /session ended/);
     const { out, code, err } = await sidewarden([
       ...['recordings', 'export', 'last', '--format', 'jsonl', '--state', served.state],
@@ -210,15 +210,24 @@ suite('changed afterwards', () => {
     });
   }
 
+  /** Waits for a text in the open segment of the only session. */
+  async function written(
+    served: Sidewarden,
+    text: string,
+  ): Promise<{ readonly session: string; readonly live: string }> {
+    const root = join(served.state, 'recordings');
+    const [session = ''] = await readdir(root);
+    const live = join(root, session, '000001.jsonl');
+    const content = () => readFile(live, 'utf8').catch(() => '');
+    for (let i = 0; i < 3000 && !(await content()).includes(text); i++) await sleep(20);
+    return { session, live };
+  }
+
   test('what was put into the folder while serve was away is not signed by it', async () => {
     const served = await startSidewarden({ postgres });
     const client = await Frontend.connect(served.port);
     await client.query("SELECT 'before'");
-    const root = join(served.state, 'recordings');
-    const [session = ''] = await readdir(root);
-    const live = join(root, session, '000001.jsonl');
-    const written = () => readFile(live, 'utf8').catch(() => '');
-    for (let i = 0; i < 1500 && !(await written()).includes('before'); i++) await sleep(20);
+    const { session, live } = await written(served, 'before');
     served.signal('SIGKILL');
     await served.ended;
     const text = await readFile(live, 'utf8');
@@ -235,9 +244,9 @@ suite('changed afterwards', () => {
   test('a session that is open can be shown, and says that it is unfinished', async () => {
     const served = await startSidewarden({ postgres });
     const client = await Frontend.connect(served.port);
-    client.send(query('SELECT 1'));
+    client.send(query("SELECT 'open'"));
     await client.ready();
-    await sleep(100);
+    await written(served, 'open');
     const shown = await sidewarden(['recordings', 'show', 'last', '--state', served.state]);
     assert.equal(shown.code, 0, shown.err);
     assert.match(shown.err, /unfinished/);

@@ -49,7 +49,9 @@ describe('peers that stop', () => {
   });
 
   test('a target that resets what it never answered: nothing but this connection ends', async (t) => {
-    const server = createServer((socket) => void setTimeout(() => socket.resetAndDestroy(), 100));
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined).once('data', () => socket.resetAndDestroy());
+    });
     const port = await listening(server);
     t.after(() => server.close());
     await assert.rejects(connectServer(targetAt(port, 'require'), new Map()), { code: 'closed' });

@@ -33,7 +33,7 @@ interface Found {
   readonly status?: { readonly phase?: string; readonly decisions?: { readonly allow: number } };
 }
 
-suite('a run', { skip: unavailable ?? false, timeout: 240_000 }, () => {
+suite('a run', { skip: unavailable ?? false, timeout: 600_000 }, () => {
   let scene: Scene;
   let postgres: TestPostgres;
   let brokers: BrokerServer[] = [];
@@ -74,7 +74,7 @@ suite('a run', { skip: unavailable ?? false, timeout: 240_000 }, () => {
     name: 'writes',
     when: '"write" in sql.effects',
     action: 'Hold',
-    hold: { approvers: { groups: ['dba'] }, timeout: '1m' },
+    hold: { approvers: { groups: ['dba'] }, timeout: '5m' },
   };
 
   before(async () => {
@@ -147,7 +147,9 @@ suite('a run', { skip: unavailable ?? false, timeout: 240_000 }, () => {
         address,
         certificates,
       });
-    await until('the policy is cached', async () => kube.stores.policies.get(NAMESPACE, 'live'));
+    await until('the policy is cached', () => kube.stores.policies.get(NAMESPACE, 'live'));
+    await until('the connection is cached', () => kube.stores.connections.get(NAMESPACE, 'live-db'));
+    await until('the namespace is cached', () => kube.stores.namespaces.get('', 'agents'));
     const first = await start(0, '127.0.0.1');
     brokers = [first, await start(first.port, '127.0.0.2')];
     const uid = await scene.plane.kubectl([
@@ -220,7 +222,7 @@ suite('a run', { skip: unavailable ?? false, timeout: 240_000 }, () => {
     await scene.plane.kubectl(decide, { as: alice });
     const began = performance.now();
     assert.equal((await running).rowCount, 1);
-    assert.ok(performance.now() - began < 20_000);
+    assert.ok(performance.now() - began < 45_000);
     await scene.phase(name.slice(name.indexOf('/') + 1), 'Used');
   });
 
@@ -234,7 +236,10 @@ suite('a run', { skip: unavailable ?? false, timeout: 240_000 }, () => {
         ({ metadata, status }) => metadata.name.includes('live-db') && status?.phase === 'Pending',
       )?.metadata.name;
     });
-    const index = brokers.findIndex((broker) => broker.streams() > 0);
+    const index = await until('the sidecar listens to one of them', () => {
+      const found = brokers.findIndex((broker) => broker.streams() > 0);
+      return found < 0 ? undefined : found;
+    });
     const [gone] = brokers.splice(index, 1);
     await gone?.close();
     const patch = JSON.stringify({ spec: { decision: { verdict: 'Approve' } } });
@@ -264,7 +269,7 @@ suite('a run', { skip: unavailable ?? false, timeout: 240_000 }, () => {
 
   test('a namespace that may no longer use it is cut off in the middle of a query, and let in again', async () => {
     const client = await connect();
-    const running = client.query('SELECT pg_sleep(60)');
+    const running = client.query('SELECT pg_sleep(600)');
     running.catch(() => undefined);
     await scene.plane.kubectl(['label', 'namespace', 'agents', 'agents-']);
     await assert.rejects(running, /revoked/);

@@ -116,7 +116,7 @@ export class TestStream {
   }
 
   /** The next event of this kind that was not waited for before; others are passed over. */
-  async next(kind: Kind, limit = 30_000): Promise<BrokerEvent> {
+  async next(kind: Kind, limit = 60_000): Promise<BrokerEvent> {
     const end = performance.now() + limit;
     for (;;) {
       for (; this.#read < this.events.length; this.#read += 1) {

@@ -76,7 +76,7 @@ async function toolsBinaries(): Promise<string | undefined> {
 async function runChecks(t: TestContext, checks: readonly Check[], target: Target): Promise<void> {
   for (const check of checks) {
     const skip = !direct && check.refused !== undefined ? check.refused : false;
-    await t.test(check.name, { timeout: 60_000, skip }, () => check.run(target));
+    await t.test(check.name, { timeout: 240_000, skip }, () => check.run(target));
   }
 }
 
@@ -86,7 +86,7 @@ async function runProgram(t: TestContext, program: Program, target: Target): Pro
   const child = spawn(program.command, program.args, {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    timeout: 240_000,
   });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
@@ -123,7 +123,7 @@ describe(`clients, ${direct ? 'direct' : 'through Sidewarden'}`, () => {
   });
 
   for (const client of clients) {
-    test(client.name, { timeout: 300_000 }, async (t) => {
+    test(client.name, { timeout: 600_000 }, async (t) => {
       const target = served.get(client.server)?.target;
       const ready = await prepared.get(client);
       assert.ok(target !== undefined && ready !== undefined);

@@ -60,7 +60,7 @@ export async function runTool(
   const child = spawn(await toolPath(name), args, {
     env: { ...process.env, ...libpqEnvironment(endpoint), LC_ALL: 'C.UTF-8', PSQLRC: '/dev/null' },
     stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: 55_000,
+    timeout: 230_000,
   });
   let stdout = '';
   let stderr = '';

@@ -95,10 +95,14 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
         ],
       }),
     );
-    const ended = await until('both have ended', async () => {
-      const phase = await cluster.kubectl(['get', 'pod', 'own', '-o', 'jsonpath={.status.phase}']);
-      return phase === 'Failed' ? true : undefined;
-    });
+    const ended = await until(
+      'both have ended',
+      async () => {
+        const phase = await cluster.kubectl(['get', 'pod', 'own', '-o', 'jsonpath={.status.phase}']);
+        return phase === 'Failed' ? true : undefined;
+      },
+      { limit: 180_000 },
+    );
     assert.ok(ended);
     assert.match(await cluster.kubectl(['logs', 'own', '-c', 'one']), /SIDEWARDEN_\w+/);
     assert.equal(await cluster.kubectl(['logs', 'own', '-c', 'two']), '0 done\n');
@@ -157,8 +161,8 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
     await cluster.kubectl(['wait', 'pod/postgres', 'pod/store', '--for=condition=Ready', '--timeout=180s']);
     const script = `
       export PGPASSWORD=secret
-      until psql -h postgres.default.svc.cluster.local -U postgres -Atc 'select 6*7'; do sleep 0.2; done
-      curl -s --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null -w '%{http_code}\\n' http://store.default:7070/
+      until psql -h postgres.default.svc.cluster.local -U postgres -Atc 'select 6*7' 2>/dev/null; do sleep 0.2; done
+      curl -s --retry 60 --retry-all-errors --retry-delay 1 -o /dev/null -w '%{http_code}\\n' http://store.default:7070/
       curl -sk https://kubernetes.default.svc/version
     `;
     await apply(pod('client', { containers: [{ name: 'one', script }] }));
@@ -179,11 +183,15 @@ suite('a cluster', { skip: unavailable ?? false }, () => {
     await apply({ ...loop, spec: { ...loop.spec, restartPolicy: 'Always' } });
     await cluster.kubectl(['wait', 'pod/loop', '--for=condition=Ready', '--timeout=180s']);
     await cluster.containers.kill({ namespace: 'default', pod: 'loop', container: 'one' });
-    await until('it was restarted', async () => {
-      const path =
-        'jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}';
-      return (await cluster.kubectl(['get', 'pod', 'loop', '-o', path])) === '1 true' ? true : undefined;
-    });
+    await until(
+      'it was restarted',
+      async () => {
+        const path =
+          'jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}';
+        return (await cluster.kubectl(['get', 'pod', 'loop', '-o', path])) === '1 true' ? true : undefined;
+      },
+      { limit: 180_000 },
+    );
   });
 
   test('outlives the loss of API server, kubelet and containerd', async () => {

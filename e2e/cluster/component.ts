@@ -19,6 +19,8 @@ export interface ComponentOptions {
 export interface Component {
   readonly name: string;
   readonly running: boolean;
+  /** It does not run, and nothing starts it again by itself. */
+  readonly lost: boolean;
   /** Id of the program itself as this process sees it, not of what it was started through. Undefined when it does not run. */
   readonly pid: number | undefined;
   /** Last 200,000 characters that it wrote. */
@@ -73,6 +75,9 @@ export function startComponent(options: ComponentOptions): Component {
     name: options.name,
     get running() {
       return isRunning(child);
+    },
+    get lost() {
+      return !isRunning(child) && !(wanted && options.keep === true);
     },
     get pid() {
       return programId(child, inside.length > 0);
@@ -144,8 +149,7 @@ export async function until<Answer>(
       cause = error;
     }
     for (const component of needs) {
-      if (!component.running)
-        throw new Error(`${component.name} has ended:\n${component.logs().slice(-4000)}`);
+      if (component.lost) throw new Error(`${component.name} has ended:\n${component.logs().slice(-4000)}`);
     }
     if (performance.now() > end) {
       const logs = needs.map((each) => `--- ${each.name}\n${each.logs().slice(-2000)}`).join('\n');

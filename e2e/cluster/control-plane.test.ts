@@ -4,6 +4,7 @@ import { after, before, suite, test } from 'node:test';
 import { join } from 'node:path';
 import { CoreV1Api } from '@kubernetes/client-node';
 import { createAuthority } from './certificates.ts';
+import { until } from './component.ts';
 import { type ControlPlane, controlPlaneUnavailable, startControlPlane } from './control-plane.ts';
 
 const unavailable = await controlPlaneUnavailable();
@@ -35,7 +36,9 @@ suite('a control plane', { skip: unavailable ?? false }, () => {
 
   test('has controllers: a namespace gets its service account and goes away whole', async () => {
     await plane.kubectl(['create', 'namespace', 'short-lived']);
-    await plane.kubectl(['wait', '-n', 'short-lived', '--for=create', 'serviceaccount/default']);
+    await until('it has a service account', () =>
+      plane.kubectl(['get', '-n', 'short-lived', 'serviceaccount', 'default']),
+    );
     await plane.kubectl(['create', 'configmap', 'one', '-n', 'short-lived']);
     await plane.kubectl(['delete', 'namespace', 'short-lived']);
     const { code } = await plane.kubectlOutcome(['get', 'namespace', 'short-lived']);
@@ -61,14 +64,14 @@ suite('a control plane', { skip: unavailable ?? false }, () => {
       assert.ok(address !== null && typeof address === 'object');
       await plane.apply(webhook(`https://127.0.0.1:${address.port}/`, authority.certificate));
       // The API server learns of a webhook by a watch of its own.
-      const end = Date.now() + 60_000;
-      let said = '';
-      while (!said.includes('said by the webhook') && Date.now() < end) {
-        const dryRun = ['create', 'configmap', 'refused', '--dry-run=server'];
-        said = (await plane.kubectlOutcome(dryRun)).stderr;
-      }
+      const dryRun = ['create', 'configmap', 'refused', '--dry-run=server'];
+      const said = await until('the webhook is asked', async () => {
+        const { stderr } = await plane.kubectlOutcome(dryRun);
+        return stderr.includes('said by the webhook') ? stderr : undefined;
+      });
       assert.match(said, /denied the request: said by the webhook/);
       await plane.kubectl(['delete', 'validatingwebhookconfiguration', 'test']);
+      await until('it is asked no more', () => plane.kubectl(dryRun));
     } finally {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));
@@ -82,7 +85,8 @@ suite('a control plane', { skip: unavailable ?? false }, () => {
     await plane.start('kube-apiserver');
     await plane.kubectl(['get', 'configmap', 'kept']);
     await plane.restart('etcd');
-    await plane.kubectl(['get', 'configmap', 'kept']);
+    // The API server's connections to it come back one after the other.
+    await until('it is read again', () => plane.kubectl(['get', 'configmap', 'kept']));
   });
 });
 

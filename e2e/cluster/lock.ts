@@ -30,7 +30,7 @@ async function isAbandoned(folder: string): Promise<boolean> {
   } catch {
     // Its owner is about to write the file, or was killed before it could.
     const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: Date.now() }));
-    return Date.now() - mtimeMs > 5_000;
+    return Date.now() - mtimeMs > 30_000;
   }
 }
 

@@ -47,7 +47,6 @@ export async function startNode(folder: string): Promise<Node> {
   const cgroup = `sidewarden-${process.pid}-${unshare.pid ?? 0}`;
   try {
     const init = await until('the node has its first process', () => firstProcess(unshare), {
-      limit: 5000,
       every: 10,
       needs: [unshare],
     });

@@ -1,7 +1,8 @@
 /** Connections, policies and people of the attacks: what each may by RBAC, and whom the rules name. */
 import type { Approval } from '../../crds/approval.ts';
 import { alterOrders } from '../../sidecar/approval/fixture.ts';
-import type { Answer, Client } from './client.ts';
+import { until } from '../cluster/component.ts';
+import { inside, type Answer, type Client } from './client.ts';
 import { ACCESS, type Run, type World } from './world.ts';
 
 /** One of the rule's approvers, with the chart's role. */
@@ -74,6 +75,20 @@ export async function prepare(world: World, target: object = {}): Promise<void> 
     connection('closed-db', 15_434, { ...target, allowedNamespaces: { matchLabels: { agents: 'others' } } }),
     POLICY,
   );
+  await until('pods get sidecars', async () => {
+    const injected = await Promise.all([ORDERS, OTHER].map((id) => world.injects(id)));
+    return !injected.includes(false) || undefined;
+  });
+  // The operator hears of them by its watches, one for each kind, and says then what it thinks of them; injection asks live.
+  for (const path of [
+    'protectedconnections/orders-db',
+    'protectedconnections/other-db',
+    `accesspolicies/${POLICY.metadata.name}`,
+  ])
+    await until(`the operator knows ${path}`, async () => {
+      const { json } = await world.admin.get(`/apis/sidewarden.dev/v1alpha1/namespaces/${ACCESS}/${path}`);
+      return inside(json, 'status')['conditions'] !== undefined || undefined;
+    });
 }
 
 export const TARGET_PASSWORD = 'password-of-the-target-1f3a';

@@ -20,7 +20,7 @@ export async function exchange(
   world: World,
   port: number,
   bytes: string | Buffer,
-  limit = 3_000,
+  limit = 60_000,
 ): Promise<{ readonly text: string; readonly closed: boolean }> {
   const socket = await dial(world, port);
   let text = '';

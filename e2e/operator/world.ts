@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import pino from 'pino';
 import { parseAllDocuments } from 'yaml';
 import { startOperator, type Operator } from '../../operator/operator.ts';
+import { SIDECAR_NAME } from '../../operator/kube/names.ts';
 import { settingsFrom } from '../../operator/settings.ts';
 import { BROKER_AUDIENCE } from '../../sidecar/broker/protocol.ts';
 import { TestSidecar } from '../broker/sidecar.ts';
@@ -60,13 +61,15 @@ export interface World {
   apply(...objects: readonly object[]): Promise<void>;
   /** Made, injected and bound to a node as the scheduler would. */
   pod(name: string, connections: string, more?: object): Promise<string>;
+  /** Whether such a pod would get a sidecar now; none is made. */
+  injects(connections: string): Promise<boolean>;
   /** As the kubelet asks for it. */
   token(pod: string, uid: string, audiences?: readonly string[], account?: string): Promise<string>;
   /** `account`: its service account, `agent` or `another`. */
   run(name: string, connections: string, account?: string): Promise<Run>;
   /** A sidecar that has this token. */
   sidecar(token: string | undefined, port?: number): TestSidecar;
-  /** Runs something while the webhooks are gone. */
+  /** Runs something while the webhooks are gone; `orders-db` must be there. */
   withoutWebhooks(what: () => Promise<void>): Promise<void>;
   stop(): Promise<void>;
 }
@@ -107,11 +110,14 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
     ({ kind }) => /Role|ServiceAccount|Webhook/.test(kind) && kind !== 'ServiceMonitor',
   );
   await apply(...kinds);
-  await plane.kubectl([
-    'wait',
-    '--for=condition=Established',
-    ...kinds.map(({ metadata }) => `crd/${metadata.name}`),
-  ]);
+  // kubectl gives up at once on a kind whose status is still empty.
+  await until('the kinds are served', () =>
+    plane.kubectl([
+      'wait',
+      '--for=condition=Established',
+      ...kinds.map(({ metadata }) => `crd/${metadata.name}`),
+    ]),
+  );
   const webhooks = rest
     .filter(({ kind }) => kind.endsWith('WebhookConfiguration'))
     .map((each) => reached(each, admissionPort));
@@ -155,18 +161,12 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
     return operator;
   };
   const operator = await start('one', admissionPort);
-  await until('it leads', async () => operator.leads() || undefined, { limit: 30_000 });
-  await until(
-    'the webhooks are called',
-    async () => {
-      const tried = await admin.post(
-        `/apis/sidewarden.dev/v1alpha1/namespaces/${ACCESS}/sessions?dryRun=All`,
-        probe(),
-      );
-      return tried.text.includes("Sidewarden's operator alone") || undefined;
-    },
-    { limit: 30_000 },
-  );
+  await until('it leads', async () => operator.leads() || undefined);
+  const validated = async () =>
+    (
+      await admin.post(`/apis/sidewarden.dev/v1alpha1/namespaces/${ACCESS}/sessions?dryRun=All`, probe())
+    ).text.includes("Sidewarden's operator alone");
+  await until('the webhooks are called', async () => (await validated()) || undefined);
   const made = await admin.get(`/api/v1/namespaces/${SYSTEM}/secrets/sidewarden-certificates`);
   const ca = Buffer.from(String(Object(made.json['data'])['ca.crt']), 'base64').toString();
   const host = `${ACCOUNT}.${SYSTEM}.svc`;
@@ -188,6 +188,11 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
       const answer = await admin.post(`/api/v1/namespaces/${AGENTS}/pods`, podOf(name, connections, more));
       if (answer.status !== 201) throw new Error(answer.text);
       return String(Object(answer.json['metadata']).uid);
+    },
+    injects: async (connections) => {
+      const tried = podOf('injection-probe', connections, {});
+      const answer = await admin.post(`/api/v1/namespaces/${AGENTS}/pods?dryRun=All`, tried);
+      return answer.status === 201 && answer.text.includes(`"name":"${SIDECAR_NAME}"`);
     },
     token: async (pod, uid, audiences = [BROKER_AUDIENCE], account = 'agent') => {
       const answer = await kubelet.post(`/api/v1/namespaces/${AGENTS}/serviceaccounts/${account}/token`, {
@@ -213,11 +218,9 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
         webhooks.map(({ kind, metadata }) => admin.get(`${webhookPath(kind)}/${metadata.name}`)),
       );
       for (const { kind, metadata } of webhooks) await admin.delete(`${webhookPath(kind)}/${metadata.name}`);
-      const called = async () =>
-        (
-          await admin.post(`/apis/sidewarden.dev/v1alpha1/namespaces/${ACCESS}/sessions?dryRun=All`, probe())
-        ).text.includes("Sidewarden's operator alone");
-      await until('the webhooks are gone', async () => !(await called()) || undefined);
+      // The API server hears of the two configurations one by one.
+      const called = () => Promise.all([validated(), world.injects(`${ACCESS}/orders-db`)]);
+      await until('the webhooks are gone', async () => !(await called()).includes(true) || undefined);
       try {
         await what();
       } finally {
@@ -225,7 +228,7 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
           const metadata = without(inside(json, 'metadata'), 'resourceVersion', 'uid');
           await admin.post(webhookPath(String(json['kind'])), { ...json, metadata });
         }
-        await until('the webhooks are back', async () => (await called()) || undefined);
+        await until('the webhooks are back', async () => !(await called()).includes(false) || undefined);
       }
     },
     stop: async () => {
@@ -325,6 +328,8 @@ function podOf(name: string, connections: string, more: object): object {
       serviceAccountName: 'agent',
       restartPolicy: 'Never',
       nodeName: 'one',
+      // Of a node that never says a word all others are evicted after six minutes.
+      tolerations: [{ operator: 'Exists' }],
       containers: [{ name: 'agent', image: 'none' }],
       ...more,
     },

@@ -27,7 +27,12 @@ export interface AgentJob {
   /** Resolves when it is complete; throws with its logs when it fails or takes too long. */
   complete(): Promise<void>;
   logs(container?: string): Promise<string>;
+  /** Makes a script go on that waits for `TOLD`; doing so twice changes nothing. */
+  tell(): Promise<void>;
 }
+
+/** In a script: waits for `tell`, so that the run does not end before the test has seen what it must. */
+export const TOLD = 'until [ -e /tmp/told ]; do sleep 0.2; done';
 
 interface JobOptions {
   readonly name: string;
@@ -89,5 +94,8 @@ export async function agentJob(stage: Stage, options: JobOptions): Promise<Agent
       }
     },
     logs,
+    tell: async () => {
+      await stage.kubectl(`exec job/${name} --namespace ${AGENTS} --container agent -- touch /tmp/told`);
+    },
   };
 }

@@ -53,13 +53,29 @@ function specOf({ namespace = AGENTS, script, container, spec }: AgentPod): Fiel
   };
 }
 
+/**
+ * In a script, before its first statement: while many runs begin at once, the operator can be busy for longer than a sidecar waits
+ * for it. Signs in, and asks nothing.
+ */
+export const signedIn = (url = ''): string => `until psql ${url} -c '\\q' 2>/dev/null; do sleep 1; done`;
+
 export function agentContainer(name: string, script: string): Fields {
   return { name, image: 'postgres:18', imagePullPolicy: 'IfNotPresent', command: ['sh', '-c', script] };
 }
 
+const listOf = (items: readonly Fields[]) => JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+
 /** All at once. */
 export async function apply(stage: Stage, objects: readonly Fields[]): Promise<void> {
-  await stage.cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+  await stage.cluster.apply(listOf(objects));
+}
+
+/** Makes nothing; waits until admission has heard of namespaces, quotas and connections that have just been made. */
+export async function admitted(stage: Stage, objects: readonly Fields[]): Promise<void> {
+  const input = listOf(objects);
+  await until('it is admitted', () =>
+    stage.kubectl('create --dry-run=server --filename -', input).then(() => true),
+  );
 }
 
 /** What the agent wrote, its errors too, when it has ended well; throws with that and the sidecar's log when it has not. */
@@ -131,14 +147,19 @@ export async function endedSessions(
   pod: string,
   namespace = AGENTS,
 ): Promise<readonly PodSession[]> {
-  return until(`the sessions of ${pod} have ended, with recordings`, async () => {
-    const sessions = await sessionsOf(stage, pod, namespace);
-    const over = sessions.filter(
-      ({ status }) =>
-        status?.phase === 'Ended' &&
-        status.conditions?.some(({ type, status: is }) => type === 'RecordingComplete' && is === 'True') ===
-          true,
-    );
-    return sessions.length > 0 && over.length === sessions.length ? sessions : undefined;
-  });
+  return until(
+    `the sessions of ${pod} have ended, with recordings`,
+    async () => {
+      const sessions = await sessionsOf(stage, pod, namespace);
+      const over = sessions.filter(
+        ({ status }) =>
+          status?.phase === 'Ended' &&
+          status.conditions?.some(({ type, status: is }) => type === 'RecordingComplete' && is === 'True') ===
+            true,
+      );
+      return sessions.length > 0 && over.length === sessions.length ? sessions : undefined;
+    },
+    // Recordings that are not whole yet are looked at again after a quarter of a minute, and later after more.
+    { limit: 180_000, every: 250 },
+  );
 }

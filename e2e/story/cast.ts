@@ -211,7 +211,7 @@ export async function prepareCast(stage: Stage): Promise<void> {
   const apply = (items: readonly unknown[]) =>
     stage.cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
   await apply([secret('secure-server', await pair([host]), 'databases'), ...secureDatabase()]);
-  await stage.kubectl('rollout status deployment/secure --namespace databases --timeout 120s');
+  await stage.kubectl('rollout status deployment/secure --namespace databases --timeout 180s');
   await apply([
     ...NAMESPACES,
     secret('secure-listener', await pair([host, 'IP:127.0.0.1'])),
@@ -224,6 +224,6 @@ export async function prepareCast(stage: Stage): Promise<void> {
     ...POLICIES,
   ]);
   await stage.kubectl(
-    `wait --for condition=Ready protectedconnection/stock-db protectedconnection/secure-db --namespace ${ACCESS} --timeout 90s`,
+    `wait --for condition=Ready protectedconnection/stock-db protectedconnection/secure-db --namespace ${ACCESS} --timeout 180s`,
   );
 }

@@ -8,7 +8,7 @@ import { root } from '../bundle.ts';
 import { createAuthority } from '../cluster/certificates.ts';
 import { until } from '../cluster/component.ts';
 import { sharedClusterUnavailable } from '../cluster/shared.ts';
-import { agentPod, apply, outputOf, saying } from './agent-pod.ts';
+import { agentPod, apply, outputOf, saying, signedIn } from './agent-pod.ts';
 import { followPages } from './pages.ts';
 import { startStage } from './shared-stage.ts';
 import { ACCESS, AGENTS, OPERATOR, type Stage } from './stage.ts';
@@ -165,11 +165,11 @@ test('a connection in a namespace that the release does not name says so', { ski
     return text === '' ? undefined : text;
   });
   assert.match(said, /may not read .* in the namespace default: add it to connectionNamespaces/);
-  await stage.kubectl('delete protectedconnection unnamed --namespace default --timeout 30s');
+  await stage.kubectl('delete protectedconnection unnamed --namespace default --timeout 180s');
 });
 
 /** A statement every half second in one session, from before an upgrade until after it. */
-const STEADY = `while :; do echo "select 'steady', 1;"; sleep 0.5; done | psql -At 2>&1; echo "psql ended with $?"; sleep 600`;
+const STEADY = `${signedIn()}; while :; do echo "select 'steady', 1;"; sleep 0.5; done | psql -At 2>&1; echo "psql ended with $?"; sleep 600`;
 
 /** Makes pods, one after the other, while something is done; how many there were, and what was refused. */
 async function admittedMeanwhile(work: () => Promise<unknown>): Promise<readonly string[]> {
@@ -270,7 +270,7 @@ test(
     await apply(stage, [
       agentPod({
         name: 'counted',
-        script: `psql -Atc "select card from customers" -c "select 1 from orders limit 3"
+        script: `${signedIn()}; psql -Atc "select card from customers" -c "select 1 from orders limit 3"
 psql -Atc "drop table orders"; psql -Atc "delete from orders where id = 1" & sleep 600`,
       }),
     ]);
@@ -280,7 +280,8 @@ psql -Atc "drop table orders"; psql -Atc "delete from orders where id = 1" & sle
       const text = await raw(`/api/v1/namespaces/${AGENTS}/pods/counted:15090/proxy/metrics`);
       const samples = samplesOf(text);
       const names = ['sidewarden_holds_pending', 'sidewarden_client_connections'];
-      return names.every((name) => total(samples, name) === 1) ? text : undefined;
+      const heard = total(samples, 'sidewarden_policy_stale_seconds') === 0;
+      return heard && names.every((name) => total(samples, name) === 1) ? text : undefined;
     });
     const counted = samplesOf(sidecar);
     // What the chart's PodMonitor looks for.
@@ -300,7 +301,7 @@ psql -Atc "drop table orders"; psql -Atc "delete from orders where id = 1" & sle
     const pods = await stage.kubectl(
       `get pods --namespace ${OPERATOR} --selector app.kubernetes.io/name=sidewarden --output jsonpath={.items[*].metadata.name}`,
     );
-    const texts = await until('counted and steady: one leader, two streams', async () => {
+    const texts = await until('counted and steady: one leader, two streams, a hold', async () => {
       const told = await Promise.all(
         pods.split(' ').map((pod) => raw(`/api/v1/namespaces/${OPERATOR}/pods/${pod}:8080/proxy/metrics`)),
       );
@@ -308,7 +309,8 @@ psql -Atc "drop table orders"; psql -Atc "delete from orders where id = 1" & sle
       const [leaders, streams] = ['sidewarden_leader', 'sidewarden_broker_streams'].map((name) =>
         total(samples, name),
       );
-      return leaders === 1 && streams === 2 ? told : undefined;
+      const held = total(samples, 'sidewarden_approvals', 'phase="pending"') > 0;
+      return leaders === 1 && streams === 2 && held ? told : undefined;
     });
     const done = samplesOf(texts.join('\n'));
     assert.ok(total(done, 'sidewarden_injections_total', 'outcome="injected"') > 0);
@@ -328,20 +330,23 @@ psql -Atc "drop table orders"; psql -Atc "delete from orders where id = 1" & sle
         `${file} names what no program counts`,
       );
     }
-    await stage.kubectl(`delete pod counted steady --namespace ${AGENTS} --timeout 60s`);
+    await stage.kubectl(`delete pod counted steady --namespace ${AGENTS} --timeout 180s`);
   },
 );
 
 async function uninstall(): Promise<void> {
   await stage.helm('uninstall', 'sidewarden', ...inOperator, ...waiting);
   await stage.kubectl(
-    `wait --for delete pod --selector app.kubernetes.io/name=sidewarden --namespace ${OPERATOR} --timeout 60s`,
+    `wait --for delete pod --selector app.kubernetes.io/name=sidewarden --namespace ${OPERATOR} --timeout 180s`,
   );
 }
 
 /** A run of an agent works. */
 async function works(name: string): Promise<void> {
-  const pod = agentPod({ name, script: `psql -Atc "select 'works', count(*) from customers"` });
+  const pod = agentPod({
+    name,
+    script: `${signedIn()}; psql -Atc "select 'works', count(*) from customers"`,
+  });
   // A webhook that was just installed may not be reached for a moment: then nothing is admitted.
   await until('it is admitted', () => apply(stage, [pod]).then(() => true));
   assert.match(await outputOf(stage, name), /works\|50/);
@@ -375,7 +380,10 @@ spec:
 
 test('with certificates of cert-manager, as it would make and inject them', { skip }, async () => {
   await stage.cluster.apply(CERTIFICATES);
-  await stage.kubectl('wait --for condition=Established crd/certificates.cert-manager.io --timeout 30s');
+  // kubectl gives up at once on a kind whose status is still empty.
+  await until('the kind is served', () =>
+    stage.kubectl('wait --for condition=Established crd/certificates.cert-manager.io --timeout 60s'),
+  );
   await uninstall();
   const authority = await createAuthority(join(stage.cluster.folder, 'cert-manager'));
   const names = ['svc', 'svc.cluster.local'].map((end) => `DNS:sidewarden.${OPERATOR}.${end}`);

@@ -76,7 +76,7 @@ export async function startFaultScene(t: TestContext): Promise<FaultScene> {
   const { own } = await sharedCluster([]);
   if (own === undefined) throw new Error('parts of a cluster that is not ours cannot be killed');
   await Promise.all([followPages(t, stage, ['docs/kubernetes/install.md']), stage.cluster.apply(DATABASE)]);
-  await stage.kubectl('rollout status deployment/orders --namespace databases --timeout 120s');
+  await stage.kubectl('rollout status deployment/orders --namespace databases --timeout 180s');
   await stage.query(SCHEMA);
   await stage.cluster.apply(ACCESS_MANIFESTS);
   await stage.kubectl(
@@ -88,7 +88,7 @@ export async function startFaultScene(t: TestContext): Promise<FaultScene> {
     `patch protectedconnection aging-db --namespace ${ACCESS} --type merge --patch ${patch}`,
   );
   await stage.kubectl(
-    `wait --for condition=RecordingReady protectedconnection/aging-db --namespace ${ACCESS} --timeout 60s`,
+    `wait --for condition=RecordingReady protectedconnection/aging-db --namespace ${ACCESS} --timeout 180s`,
   );
   const query = await databaseOf(stage);
   const reachable = { ...stage, query };
@@ -106,7 +106,7 @@ async function databaseOf(stage: Stage): Promise<Stage['query']> {
       user: 'postgres',
       password: 'change-me',
       database: 'orders',
-      connectionTimeoutMillis: 5_000,
+      connectionTimeoutMillis: 30_000,
     });
     // It may be killed under us.
     client.on('error', () => undefined);

@@ -64,7 +64,7 @@ const attacker = (name: string, annotations: object = {}, impostor = '', more: o
 async function start(pod: ReturnType<typeof attacker>): Promise<void> {
   await stage.cluster.apply(JSON.stringify(pod));
   await stage.kubectl(
-    `wait --for condition=Ready pod/${pod.metadata.name} --namespace ${AGENTS} --timeout 90s`,
+    `wait --for condition=Ready pod/${pod.metadata.name} --namespace ${AGENTS} --timeout 180s`,
   );
 }
 
@@ -92,12 +92,13 @@ test('the operator, a database, a connection to it', { skip }, async (t) => {
 });
 
 test('who is root and writes the pod’s /etc/hosts is not taken for the database', { skip }, async () => {
+  const heard = () => stage.kubectl(`logs impostor --namespace ${AGENTS} --container node`);
+  await until('the impostor listens', async () => (await heard()).includes('LISTENING') || undefined);
   const aside = `awk '!/${TARGET}/' /etc/hosts > /tmp/hosts; echo "127.0.0.1 ${TARGET} orders.databases" >> /tmp/hosts; cat /tmp/hosts > /etc/hosts`;
   // The sidecar has looked for nothing before.
   assert.match(await shell('impostor', `${aside}; getent hosts ${TARGET}`), /^127\.0\.0\.1/u);
   assert.match(await shell('impostor', 'psql -At -c "SELECT current_user"'), /^sw_orders_db_/u);
-  const logs = await stage.kubectl(`logs impostor --namespace ${AGENTS} --container node`);
-  assert.equal(logs.trim(), 'LISTENING');
+  assert.equal((await heard()).trim(), 'LISTENING');
 });
 
 test('names that lead nowhere do not cut a sidecar off from the operator', { skip }, async () => {
@@ -109,8 +110,8 @@ test('names that lead nowhere do not cut a sidecar off from the operator', { ski
   const of = `--namespace ${OPERATOR} --selector app.kubernetes.io/name=sidewarden`;
   const old = (await stage.kubectl(`get pods ${of} --output name`)).trim().split(/\s+/u);
   await stage.kubectl(`rollout restart deployment/sidewarden --namespace ${OPERATOR}`);
-  await stage.kubectl(`rollout status deployment/sidewarden --namespace ${OPERATOR} --timeout 120s`);
-  await stage.kubectl(`wait --for delete ${old.join(' ')} --namespace ${OPERATOR} --timeout 90s`);
+  await stage.kubectl(`rollout status deployment/sidewarden --namespace ${OPERATOR} --timeout 180s`);
+  await stage.kubectl(`wait --for delete ${old.join(' ')} --namespace ${OPERATOR} --timeout 180s`);
   const address = await stage.kubectl(
     `get pod impostor --namespace ${AGENTS} --output jsonpath={.status.podIP}`,
   );
@@ -150,7 +151,7 @@ test('the sidecar’s files, processes and user', { skip }, async () => {
 
 test('the broker, the API server and the database without a credential', { skip }, async () => {
   const curl = (more: string, url: string) =>
-    shell('root', `curl -sk -m 10 -w ' %{http_code}' ${more} '${url}'`);
+    shell('root', `curl -sk -m 60 -w ' %{http_code}' ${more} '${url}'`);
   const admin = { namespace: AGENTS, account: 'agent' };
   const mine = (await stage.kubectl(`create token ${admin.account} --namespace ${admin.namespace}`)).trim();
   const bound = (
@@ -189,7 +190,7 @@ test(
     const role = (await shell('root', 'psql -At -c "SELECT current_user"')).trim();
     const told = await Promise.all(
       ['metrics', 'readyz', 'healthz', 'v1/configuration', '%2e%2e/%2e%2e/etc/passwd', ''].map((path) =>
-        shell('root', `curl -s -i -m 5 --path-as-is 'http://${address}:15090/${path}'`),
+        shell('root', `curl -s -i -m 60 --path-as-is 'http://${address}:15090/${path}'`),
       ),
     );
     const all = told.join('\n');
@@ -198,7 +199,7 @@ test(
       assert.ok(!all.includes(secret), secret);
     for (const method of ['POST', 'PUT', 'DELETE', 'TRACE'])
       assert.doesNotMatch(
-        await shell('root', `curl -s -i -m 5 -X ${method} 'http://${address}:15090/metrics'`),
+        await shell('root', `curl -s -i -m 60 -X ${method} 'http://${address}:15090/metrics'`),
         /^HTTP\/1\.1 5/u,
       );
     const other = await shell(

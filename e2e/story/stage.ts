@@ -74,7 +74,7 @@ export async function stageOn(cluster: Cluster): Promise<Stage> {
         user: 'postgres',
         password: 'change-me',
         database: 'orders',
-        connectionTimeoutMillis: 5_000,
+        connectionTimeoutMillis: 30_000,
       });
       await client.connect();
       try {

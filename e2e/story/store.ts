@@ -5,7 +5,7 @@ import { ACCESS, STORE, STORE_MANIFESTS, type Stage } from './stage.ts';
 /** Starts the store, makes a bucket with Object Lock, and has `orders-db` record there. */
 export async function prepareStore(stage: Stage): Promise<void> {
   await stage.cluster.apply(STORE_MANIFESTS);
-  await stage.kubectl('rollout status deployment/store --namespace databases --timeout 120s');
+  await stage.kubectl('rollout status deployment/store --namespace databases --timeout 180s');
   const client = new S3Client({
     endpoint: await stage.storeUrl(),
     region: 'us-east-1',
@@ -36,6 +36,6 @@ data:
     `patch protectedconnection orders-db --namespace ${ACCESS} --type merge --patch ${patch}`,
   );
   await stage.kubectl(
-    `wait --for condition=RecordingReady protectedconnection/orders-db --namespace ${ACCESS} --timeout 60s`,
+    `wait --for condition=RecordingReady protectedconnection/orders-db --namespace ${ACCESS} --timeout 180s`,
   );
 }

@@ -8,7 +8,8 @@ import { promisify } from 'node:util';
 import { bundlePath } from '../bundle.ts';
 import { until } from '../cluster/component.ts';
 import { sharedClusterUnavailable } from '../cluster/shared.ts';
-import { agentJob, type Pod } from './agent-job.ts';
+import { agentJob, TOLD, type Pod } from './agent-job.ts';
+import { signedIn } from './agent-pod.ts';
 import { CLUSTER_PAGES, followPages } from './pages.ts';
 import { startStage } from './shared-stage.ts';
 import { ACCESS, AGENTS, OPERATOR, STORE, type Stage } from './stage.ts';
@@ -56,7 +57,7 @@ test(
     await prepareStore(stage);
     const job = await agentJob(stage, {
       name: 'recorded',
-      script: `psql -c "SELECT id, card FROM customers ORDER BY id LIMIT 1" && psql -c "SELECT current_user"; sleep 2`,
+      script: `${signedIn()}; psql -c "SELECT id, card FROM customers ORDER BY id LIMIT 1" && psql -c "SELECT current_user"; ${TOLD}`,
     });
     const pod = await job.pod();
     const role = await until('the run has a role', async () => {
@@ -66,6 +67,7 @@ test(
       return row;
     });
     assert.ok(role);
+    await job.tell();
     await job.complete();
     const ended = Date.parse((await job.podObject()).finishedAt);
     await until('its role is gone', async () => {
@@ -123,7 +125,10 @@ test(
 );
 
 test('a hold is decided by who may, and by nobody else', { skip }, async () => {
-  const job = await agentJob(stage, { name: 'held', script: `psql -c "DELETE FROM orders WHERE id = 500"` });
+  const job = await agentJob(stage, {
+    name: 'held',
+    script: `${signedIn()}; psql -c "DELETE FROM orders WHERE id = 500"`,
+  });
   const pod = await job.pod();
   const name = await until('there is an approval', async () => {
     const text = await stage.kubectl(`get approvals --namespace ${ACCESS} --output json`);
@@ -268,7 +273,7 @@ test(
 );
 
 test('the chart goes, and nothing of a run stays behind', { skip }, async () => {
-  await stage.kubectl(`delete protectedconnections --all --namespace ${ACCESS} --timeout 60s`);
+  await stage.kubectl(`delete protectedconnections --all --namespace ${ACCESS} --timeout 180s`);
   await stage.helm('uninstall', 'sidewarden', '--namespace', OPERATOR, '--wait', '--timeout', '120s');
   const kinds =
     'all,mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings,roles,rolebindings,networkpolicies,poddisruptionbudgets';

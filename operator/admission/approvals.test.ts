@@ -23,7 +23,7 @@ import { object, type Json } from './json.ts';
 const unavailable = await controlPlaneUnavailable();
 const approve = { spec: { decision: { verdict: 'Approve' } } };
 
-suite('decisions in the cluster', { skip: unavailable ?? false, timeout: 300_000 }, () => {
+suite('decisions in the cluster', { skip: unavailable ?? false, timeout: 600_000 }, () => {
   let scene: Scene;
   before(async () => {
     scene = await startScene();
@@ -362,8 +362,10 @@ suite('decisions in the cluster', { skip: unavailable ?? false, timeout: 300_000
       assert.equal(scene.told.get(name), undefined);
     }
     assert.match((await patch(two, approve, alice)).stderr, /Sidewarden did not write/);
-    const events = await scene.plane.kubectl(['get', 'events', '-n', NAMESPACE, '-o', 'json']);
-    assert.match(events, /DecisionNotStamped/);
+    await until('it is told', async () => {
+      const events = await scene.plane.kubectl(['get', 'events', '-n', NAMESPACE, '-o', 'json']);
+      return events.includes('DecisionNotStamped') || undefined;
+    });
   });
 
   test('another webhook may not turn a decision into another, and may change what does not matter', async () => {
@@ -401,7 +403,7 @@ suite('decisions in the cluster', { skip: unavailable ?? false, timeout: 300_000
     const outcome = await scene.outcome(name);
     const late = Date.now() - Date.parse(asked.spec.request.expiresAt);
     assert.deepEqual(outcome, { kind: 'expired', after: 2_000 });
-    assert.ok(late >= 0 && late < 15_000, `${late} ms late`);
+    assert.ok(late >= 0 && late < 60_000, `${late} ms late`);
     assert.match((await patch(name, approve, alice)).stderr, /too late: it expired at/);
     await scene.phase(name, 'Expired');
   });

@@ -94,6 +94,13 @@ before(async () => {
     '/late-environment': other(environment),
     '/late-mirror': mirror,
   });
+  // A controller puts together what `edit` allows, and the API server learns of the mutating webhooks by a watch of their own.
+  const image = { initContainers: [{ name: 'first', image: 'i' }] };
+  const probe = pod('probe', { annotations: {}, labels: { 'late-mirror': 'true' }, spec: image });
+  await until('the developer is let in, and the last webhook is asked', async () => {
+    const { status, text } = await tryCreate(probe, 'plain');
+    return (status === 201 && text.includes('mirror/i')) || undefined;
+  });
 });
 
 after(async () => {

@@ -91,15 +91,24 @@ test('mounted files are read again when they change; what does not fit together 
   const folder = await mkdtemp(join(tmpdir(), 'sidewarden-mounted-'));
   t.after(() => rm(folder, { recursive: true }));
   await assert.rejects(mountedCertificates(folder, log));
-  const write = async () => {
+  const misfit = Promise.withResolvers<undefined>();
+  const listening = {
+    info: () => undefined,
+    warn: ({ message }: { readonly message?: unknown }) => {
+      if (message === 'tls.key is not the key of tls.crt') misfit.resolve(undefined);
+    },
+  };
+  const write = async (looked?: Promise<undefined>) => {
     const material = await renewed(undefined, ['a.b.svc'], Date.now(), LIFETIMES);
     // From here on the key is not that of the certificate, until that is written too.
     await writeFile(join(folder, 'tls.key'), material.serving.key);
+    // A look that has read the old key must not read the new authority.
+    await looked;
     await writeFile(join(folder, 'ca.crt'), bundleOf(material));
     return material.serving.certificate;
   };
   await writeFile(join(folder, 'tls.crt'), await write());
-  const certificates = await mountedCertificates(folder, log, 20);
+  const certificates = await mountedCertificates(folder, listening, 20);
   t.after(() => certificates.close());
   const before = certificates.current();
   let told = 0;
@@ -108,7 +117,7 @@ test('mounted files are read again when they change; what does not fit together 
     told += 1;
     resolve(undefined);
   });
-  const next = await write();
+  const next = await write(misfit.promise);
   assert.equal(certificates.current().certificate, before.certificate);
   await writeFile(join(folder, 'tls.crt'), next);
   await changed;

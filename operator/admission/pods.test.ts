@@ -55,6 +55,8 @@ const namespace = (name: string, labels: object = {}) => ({
 });
 const agents = { 'sidewarden.dev/agents': 'true' };
 
+const ORDERS = 'production-access/orders';
+
 /** Adds a container to every pod that asks for it, as meshes do; after our own webhook, by its name. */
 const mesh: Handler = ({ object: pod }) => {
   const spec = object(pod?.['spec']);
@@ -97,7 +99,11 @@ before(async () => {
   if (skip !== false) return;
   plane = await startControlPlane({ controllers: true });
   await plane.kubectl(['apply', '-f', 'crds/'], { cwd: process.cwd() });
-  await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']);
+  // kubectl gives up at once on a kind whose status is still empty.
+  await until(
+    async () =>
+      (await plane.kubectlOutcome(['wait', '--for=condition=Established', 'crd', '--all'])).code === 0,
+  );
   kube = await connectKube({ kubeconfig: plane.kubeconfig, log });
   await kube.synced;
   const documents = [
@@ -126,7 +132,8 @@ before(async () => {
     spoolLimit: '1024Mi',
     brokerUrl: 'https://sidewarden.sidewarden.svc:8443',
   } as const;
-  const handlers = { ...podHandlers({ kube, settings, certificates }), '/mesh': mesh };
+  const marked: Handler = () => ({ kind: 'refused', code: 403, message: 'marked' });
+  const handlers = { ...podHandlers({ kube, settings, certificates }), '/mesh': mesh, '/marked': marked };
   server = await startAdmission({ port: 0, address: '127.0.0.1', certificates, handlers, log });
   await plane.apply(
     configurations()
@@ -134,6 +141,11 @@ before(async () => {
       .join('---\n'),
   );
   await until(async () => (await run(pod('probe'), 'enforced', ['--dry-run=server'])).code !== 0);
+  // The API server learns of each kind of webhook by a watch of its own.
+  const meshed = pod('probe', { connections: ORDERS, labels: { mesh: 'true' } });
+  await until(async () =>
+    (await run(meshed, 'enforced', ['--dry-run=server'])).stdout.includes('mesh-first'),
+  );
 });
 
 after(async () => {
@@ -151,7 +163,7 @@ async function account(name: string): Promise<void> {
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 90_000;
   while (!(await condition())) {
     assert.ok(Date.now() < deadline, 'waited for too long');
     await sleep(100);
@@ -201,8 +213,6 @@ function specOf(made: Json): { spec: Json; inits: readonly Json[]; agent: Json }
   const spec = object(made['spec']);
   return { spec, inits: objects(spec['initContainers']), agent: object(objects(spec['containers'])[0]) };
 }
-
-const ORDERS = 'production-access/orders';
 
 test('kubectl creates an annotated pod: the guard accepts what injection made of it', { skip }, async () => {
   for (const inNamespace of ['enforced', 'free']) {
@@ -532,6 +542,30 @@ test(
   },
 );
 
+/** Resolves when the API server has seen all changes of webhooks so far: of each kind they come to it in their order. */
+async function changesSeen(mark: number): Promise<void> {
+  for (const kind of ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration']) {
+    const name = `marked-${mark}`;
+    const labels = { marked: `${kind}-${mark}` };
+    const webhook = {
+      name: 'marked.example.com',
+      clientConfig: client('/marked'),
+      objectSelector: { matchLabels: labels },
+      rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
+    };
+    const configuration = { apiVersion: 'admissionregistration.k8s.io/v1', kind, metadata: { name } };
+    await plane.apply(JSON.stringify({ ...configuration, webhooks: [webhook] }));
+    const marked = pod('marked', { labels });
+    await until(async () => {
+      const { stderr } = await run(marked, 'plain', ['--dry-run=server']);
+      return stderr.includes('denied the request: marked');
+    });
+    await plane.kubectl(['delete', kind, name]);
+  }
+}
+
 test(
   'certificates are replaced, the authority too, while requests go on without one failed',
   { skip, timeout: 600_000 },
@@ -556,6 +590,7 @@ test(
       await certificates.look();
       await setBundles(kube, 'sidewarden', certificates.current().bundle);
       shown.add(certificates.current().certificate);
+      if (!bundles.has(certificates.current().bundle)) await changesSeen(year);
       bundles.add(certificates.current().bundle);
       const before = requests;
       await until(() => Promise.resolve(requests >= before + 3));

@@ -16,6 +16,7 @@ import {
 } from '../../e2e/approvals/scene.ts';
 import { APPROVALS, SESSIONS } from '../kube/kube.ts';
 import { approvalController } from '../reconcile/approval.ts';
+import { runController } from '../reconcile/controller.ts';
 import { createApprovals } from './approvals.ts';
 import type { ToldOutcome } from './outcome.ts';
 import { loadStamper } from './stamp.ts';
@@ -27,7 +28,7 @@ const log = pino({ level: 'silent' });
 suite('approvals for the broker', { skip: unavailable ?? false, timeout: 300_000 }, () => {
   let scene: Scene;
   before(async () => {
-    scene = await startScene({ ttl: 1_500 });
+    scene = await startScene();
   });
   after(() => scene.close());
 
@@ -239,9 +240,11 @@ suite('approvals for the broker', { skip: unavailable ?? false, timeout: 300_000
     const gone = await scene.newRun('orders-db-gone');
     const left = await scene.ask({ run: gone });
     await scene.kube.delete(SESSIONS, NAMESPACE, 'orders-db-gone');
+    // The garbage collector looks for new kinds every half minute.
     await until(
       'it is collected',
       async () => (await scene.kube.get(APPROVALS, NAMESPACE, left)) === undefined || undefined,
+      { limit: 120_000 },
     );
   });
 
@@ -264,10 +267,13 @@ suite('approvals for the broker', { skip: unavailable ?? false, timeout: 300_000
     await decide(name, 'Approve', amir);
     await scene.phase(name, 'Approved');
     await scene.approvals.end(run, { connection, name, how: 'used' });
+    const { kube, stamper } = scene;
+    const impatient = runController(approvalController({ kube, stamper, log, ttl: 1_500 }), { log });
     await until(
       'it is deleted',
-      async () => (await scene.kube.get(APPROVALS, NAMESPACE, name)) === undefined || undefined,
+      async () => (await kube.get(APPROVALS, NAMESPACE, name)) === undefined || undefined,
     );
+    await impatient.stop();
     const events = await until('events', async () => {
       const found = await scene.plane.kubectl([
         'get',
@@ -324,6 +330,6 @@ suite('approvals for the broker', { skip: unavailable ?? false, timeout: 300_000
 
   test('a namespace goes away whole, sessions and pending approvals included', async () => {
     await scene.ask();
-    await scene.plane.kubectl(['delete', 'namespace', NAMESPACE, '--timeout=60s']);
+    await scene.plane.kubectl(['delete', 'namespace', NAMESPACE, '--timeout=120s']);
   });
 });

@@ -4,7 +4,7 @@ import { constants } from 'node:crypto';
 import { connect as connectHttp2 } from 'node:http2';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { TestStream } from '../../e2e/broker/sidecar.ts';
+import type { Reply, TestStream } from '../../e2e/broker/sidecar.ts';
 import { until } from '../../e2e/cluster/component.ts';
 import { controlPlaneUnavailable } from '../../e2e/cluster/control-plane.ts';
 import {
@@ -61,8 +61,11 @@ suite('a broker under attack', { skip: unavailable ?? false, timeout: 600_000 },
     const now = Math.floor(Date.now() / 1000);
     const { token } = run;
     const pod = boundTo(token);
-    const bare = await world.pod('bare', ORDERS).then((uid) => world.token('bare', uid));
+    const { token: bare, sidecar: ofBare } = await world.run('bare', ORDERS);
+    const bares = await ofBare.listen();
     await world.admin.delete(`/api/v1/namespaces/${AGENTS}/pods/bare?gracePeriodSeconds=0`);
+    // By then the broker knows that the pod is gone.
+    await bares.ended;
     const uninjected = await world.admin.post(`/api/v1/namespaces/${AGENTS}/pods`, {
       apiVersion: 'v1',
       kind: 'Pod',
@@ -171,6 +174,7 @@ suite('a broker under attack', { skip: unavailable ?? false, timeout: 600_000 },
 
   test("approvals of others can't be ended, used, or had under a key", async () => {
     const name = await held(victim, { key: 'the-victims-key' });
+    await until('it is pending', async () => (await read(name)).status?.phase === 'Pending' || undefined);
     for (const how of [
       'used',
       'ClientDisconnected',
@@ -292,8 +296,11 @@ suite('a broker under attack', { skip: unavailable ?? false, timeout: 600_000 },
     );
     const pending = answers.filter(({ body }) => body['kind'] === 'pending').length;
     assert.ok(pending <= 30, `${pending} pending`);
+    // Of one pod's requests so many are served at a time.
+    const tooMany = ({ status, body }: Reply) =>
+      status === 503 && /asks for too much/.test(String(body['message']));
     assert.ok(
-      answers.every(({ status }) => status === 200),
+      answers.every((answer) => answer.status === 200 || tooMany(answer)),
       JSON.stringify(answers.map(({ status }) => status)),
     );
     // Ended ones fill the API server as well.
@@ -511,23 +518,18 @@ suite('a broker under attack', { skip: unavailable ?? false, timeout: 600_000 },
         ),
       ),
     );
-    await sleep(500);
+    const streams = opened.filter((stream) => stream !== undefined);
+    assert.ok(streams.length > 0);
+    let left = streams.length;
+    for (const stream of streams) void stream.ended.then(() => (left -= 1));
     await works();
-    const open = world.operator.ports.broker;
-    assert.ok(open > 0);
-    const alive = await Promise.all(
-      opened.map(
-        async (stream) =>
-          stream !== undefined && (await Promise.race([stream.ended.then(() => false), sleep(3_000, true)])),
-      ),
-    );
-    const left = alive.filter(Boolean).length;
-    for (const stream of opened) stream?.close();
-    assert.ok(
-      left <= 32,
-      `${left} streams of one pod are open, ${Math.round((process.memoryUsage().rss - before_) / 2 ** 20)} MB more`,
-    );
-    const again = await run.sidecar.listen();
+    await until('the others are ended', () => left <= 32 || undefined).catch(() => {
+      const more = Math.round((process.memoryUsage().rss - before_) / 2 ** 20);
+      assert.fail(`${left} streams of one pod are open, ${more} MB more`);
+    });
+    for (const stream of streams) stream.close();
+    // The broker hears of that a little later.
+    const again = await until('it may listen again', () => run.sidecar.listen());
     await again.next('configuration');
     again.close();
   });
@@ -535,14 +537,12 @@ suite('a broker under attack', { skip: unavailable ?? false, timeout: 600_000 },
   test('when the pod is over, its token is worth nothing', async () => {
     const over = await world.run('over', ORDERS);
     assert.equal((await over.sidecar.post('/v1/sessions', { connection: ORDERS })).status, 200);
+    const listening = await over.sidecar.listen();
     await world.admin.merge(`/api/v1/namespaces/${AGENTS}/pods/over/status`, {
       status: { phase: 'Succeeded' },
     });
-    await until(
-      'it is refused',
-      async () =>
-        (await over.sidecar.post('/v1/sessions', { connection: ORDERS })).status >= 400 || undefined,
-    );
+    // Sessions are refused by what the API server says, approvals by what the broker has heard of it.
+    await listening.ended;
     for (let i = 0; i < 20; i += 1) {
       const { status, body } = await over.sidecar.post('/v1/sessions', { connection: ORDERS });
       assert.ok(status >= 400 && !JSON.stringify(body).includes(TARGET_PASSWORD));
@@ -552,7 +552,10 @@ suite('a broker under attack', { skip: unavailable ?? false, timeout: 600_000 },
     await world.admin.delete(`/api/v1/namespaces/${AGENTS}/pods/over?gracePeriodSeconds=0`);
     // Another pod of the same name is another run.
     const again = await world.run('over', ORDERS);
-    assert.equal((await again.sidecar.post('/v1/sessions', { connection: ORDERS })).status, 200);
+    await until('the API server knows the new one', async () => {
+      const { status } = await again.sidecar.post('/v1/sessions', { connection: ORDERS });
+      return status === 200 || undefined;
+    });
     assert.equal((await over.sidecar.post('/v1/sessions', { connection: ORDERS })).status >= 400, true);
   });
 

@@ -386,13 +386,9 @@ suite('recordings and ports under attack', { skip: unavailable ?? false, timeout
       status: { phase: 'Succeeded' },
     });
     await world.admin.delete(`/api/v1/namespaces/${AGENTS}/pods/attacker?gracePeriodSeconds=0`);
-    await until(
-      'it is refused',
-      async () => {
-        const { status } = await run.sidecar.post('/v1/recordings/upload', wish(Buffer.from('late')));
-        return status >= 400 || undefined;
-      },
-      { limit: 15_000 },
-    );
+    await until('it is refused', async () => {
+      const { status } = await run.sidecar.post('/v1/recordings/upload', wish(Buffer.from('late')));
+      return status >= 400 || undefined;
+    });
   });
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, suite, test } from 'node:test';
+import { ensureBundle } from '../../e2e/bundle.ts';
 import { controlPlaneUnavailable } from '../../e2e/cluster/control-plane.ts';
 import { without } from '../../e2e/operator/client.ts';
 import { alice, approvalOf, message, ORDERS, prepare } from '../../e2e/operator/people.ts';
@@ -37,6 +38,7 @@ suite('what approvers see', { skip: unavailable ?? false, timeout: 600_000 }, ()
   const names: string[] = [];
 
   before(async () => {
+    await ensureBundle();
     world = await startWorld();
     await prepare(world);
     kubeconfig = await world.plane.kubeconfigFor({ ...alice, groups: [...alice.groups] });

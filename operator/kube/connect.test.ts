@@ -227,9 +227,7 @@ suite('Kubernetes', { skip: unavailable ?? false }, () => {
         .map(({ metadata }) => metadata.name)
         .sort()
         .join();
-    await until('the store is current', () => (names() === 'comes,stays' ? true : undefined), {
-      limit: 20_000,
-    });
+    await until('the store is current', () => (names() === 'comes,stays' ? true : undefined));
     assert.equal(kube.stores.namespaces.get('', 'default')?.kind, 'Namespace');
   });
 
@@ -240,17 +238,21 @@ suite('Kubernetes', { skip: unavailable ?? false }, () => {
       method: 'GET',
       path: '/api/v1/configmaps',
       query,
-      stop: AbortSignal.timeout(10_000),
+      stop: AbortSignal.timeout(120_000),
     } as const;
-    const codes: unknown[] = [];
-    try {
-      for await (const line of transport.lines(call)) {
-        const { type, object } = JSON.parse(line);
-        if (type === 'ERROR') codes.push(object.code);
+    const codes = await until('the API server has its cache of them', async () => {
+      const said: unknown[] = [];
+      try {
+        for await (const line of transport.lines(call)) {
+          const { type, object } = JSON.parse(line);
+          if (type === 'ERROR') said.push(object.code);
+        }
+      } catch (error) {
+        if (error instanceof KubeError) said.push(error.status);
       }
-    } catch (error) {
-      if (error instanceof KubeError) codes.push(error.status);
-    }
+      // 429 as long as it fills that cache.
+      return said[0] === 429 ? undefined : said;
+    });
     transport.close();
     assert.deepEqual(codes, [410]);
   });

@@ -196,14 +196,15 @@ test('a hundred kilobytes of padding: whole, warned of, and quickly', () => {
   ];
   for (const padding of paddings) {
     const text = `SELECT 1 ${padding.repeat(Math.ceil(102_400 / padding.length))} DROP TABLE orders`;
-    const begun = performance.now();
+    // Of this process alone: others may have the processor.
+    const begun = process.cpuUsage().user;
     assert.ok(escapeForDisplay(text).endsWith('DROP TABLE orders'));
     assert.ok(
       suspicions(text).some((warning) => /KiB long/.test(warning)),
       padding,
     );
     outline(text);
-    assert.ok(performance.now() - begun < 2_000, `slow with ${JSON.stringify(padding)}`);
+    assert.ok(process.cpuUsage().user - begun < 2_000_000, `slow with ${JSON.stringify(padding)}`);
   }
 });
 
@@ -220,9 +221,9 @@ test('values are warned of as data, many of them quickly', () => {
     ['parameter $4 has charact', 'parameter $5 has a long '],
   );
   const many = Array.from({ length: 65_535 }, (_none, index) => `value ${index}`);
-  const begun = performance.now();
+  const begun = process.cpuUsage().user;
   assert.deepEqual(operationWarnings('SELECT 1', many), []);
-  assert.ok(performance.now() - begun < 2_000);
+  assert.ok(process.cpuUsage().user - begun < 2_000_000);
   assert.equal(
     operationWarnings(
       'SELECT 1',

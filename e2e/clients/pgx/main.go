@@ -326,7 +326,7 @@ func notifications(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, "select pg_notify('pgx_channel', $1)", "hello č"); err != nil {
 		return err
 	}
-	bounded, stop := context.WithTimeout(ctx, 10*time.Second)
+	bounded, stop := context.WithTimeout(ctx, 60*time.Second)
 	defer stop()
 	notification, err := conn.WaitForNotification(bounded)
 	if err != nil {
@@ -357,7 +357,7 @@ func pool(ctx context.Context, _ *pgx.Conn) error {
 }
 
 func run(ctx context.Context, one check) error {
-	bounded, stop := context.WithTimeout(ctx, 20*time.Second)
+	bounded, stop := context.WithTimeout(ctx, 120*time.Second)
 	defer stop()
 	conn, err := pgx.Connect(bounded, "")
 	if err != nil {

@@ -59,6 +59,11 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
         `SELECT extract(epoch FROM rolvaliduntil) * 1000 FROM pg_roles WHERE rolname = '${role}'`,
       ),
     );
+  /** What was told counts from before it was asked for, what the server has from some moment until it was answered. */
+  const validAbout = async (role: string, told: number, took: number) => {
+    const later = (await validUntil(role)) - told;
+    assert.ok(later >= -1 && later <= took + 1, `${later} ms later, and it took ${took} ms`);
+  };
   const refused = (who: Signed, sql: string, pattern: RegExp) =>
     assert.rejects(
       query(who, sql),
@@ -69,12 +74,14 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
   const run = async (
     wanted: Wanted,
     policies: Parameters<PostgresProvisioner['provision']>[2],
-    work: (provisioned: Provisioned, session: RunRole) => Promise<void>,
+    work: (provisioned: Provisioned, session: RunRole, took: number) => Promise<void>,
   ) => {
     const session = newSession();
+    const asked = Date.now();
     const provisioned = await provisioner.provision(target(wanted), session, policies);
+    const took = Date.now() - asked;
     try {
-      await work(provisioned, session);
+      await work(provisioned, session, took);
     } finally {
       await provisioner.revoke(target(wanted), session);
       assert.equal(await known(provisioned.username), false);
@@ -83,7 +90,7 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
   const READ = { tables: ['public.customers', 'public.orders'], privileges: ['SELECT'] };
 
   test('a role with nothing but its grants', async () => {
-    await run({ grants: [READ] }, [], async (provisioned, session) => {
+    await run({ grants: [READ] }, [], async (provisioned, session, took) => {
       const who = signed(provisioned);
       assert.ok(Buffer.byteLength(who.user) <= 63);
       assert.equal((await query(who, 'SELECT * FROM customers')).length, 3);
@@ -96,7 +103,7 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
       for (const right of ['rolsuper', 'rolcreatedb', 'rolcreaterole', 'rolreplication', 'rolbypassrls'])
         assert.equal(role[right], false, right);
       assert.equal(role['rolconnlimit'], 64);
-      assert.ok(Math.abs((await validUntil(who.user)) - provisioned.validUntil) < 5_000);
+      await validAbout(who.user, provisioned.validUntil, took);
       assert.deepEqual(JSON.parse(String(role['comment'])).session, session.session);
       const memberships = await query(
         SUPERUSER,
@@ -157,7 +164,7 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
         'CREATE TRIGGER t BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()',
       ])
         await refused(who, sql, /permission denied/);
-      await query(who, `INSERT INTO customers VALUES (${Date.now() % 1_000_000}, 'new', 'x')`);
+      await query(who, `INSERT INTO customers VALUES (1000, 'new', 'x')`);
       await query(who, `UPDATE customers SET name = 'newer' WHERE id > 3`);
       assert.match(provisioned.warnings.join('\n'), /SELECT on public\.customer_cards is not granted/);
       await query(SUPERUSER, 'DELETE FROM customers WHERE id > 3');
@@ -272,9 +279,11 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
       await refused(who, `ALTER ROLE CURRENT_USER CONNECTION LIMIT -1`, /permission denied|must have/);
       // PostgreSQL lets everybody do that: on the wire it has the effect `privilege`, which policies refuse.
       await query(who, `ALTER ROLE CURRENT_USER PASSWORD 'my-own'`);
+      const asked = Date.now();
       const until = await provisioner.renew(target({ ttl: '2h' }), session);
+      const took = Date.now() - asked;
       assert.ok(until - Date.now() > 7_100_000);
-      assert.ok(Math.abs((await validUntil(who.user)) - until) < 5_000);
+      await validAbout(who.user, until, took);
     });
     await assert.rejects(provisioner.renew(target(), newSession()), { code: 'invalid' });
   });
@@ -283,7 +292,7 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
     const session = newSession();
     const provisioned = await provisioner.provision(target({ grants: [READ] }), session, []);
     const clients = await Promise.all(
-      ['SELECT pg_sleep(60)', 'BEGIN; SELECT * FROM customers', 'LISTEN x'].map(async (sql) => {
+      ['SELECT pg_sleep(600)', 'BEGIN; SELECT * FROM customers', 'LISTEN x'].map(async (sql) => {
         const client = new Client({
           host: server().host,
           port: server().port,
@@ -301,7 +310,7 @@ function suiteFor(server: () => Postgres, administrator: Signed): void {
     );
     const before = performance.now();
     await provisioner.revoke(target(), session);
-    assert.ok(performance.now() - before < 20_000);
+    assert.ok(performance.now() - before < 120_000, 'no sleep was waited for');
     await Promise.all(clients.map(({ ended }) => ended));
     assert.equal(await known(provisioned.username), false);
     await provisioner.revoke(target(), session);

@@ -163,7 +163,7 @@ onEachServer('changes of the catalog of PostgreSQL', ({ admin, other, relation }
     assert.equal(many?.children.length, 300);
     assert.ok(many.children.every((oid) => view.relationByOid(oid)));
     assert.equal(await catalog.poll(admin.query), false);
-    assert.ok(performance.now() - started < 5000);
+    assert.ok(performance.now() - started < 30_000);
     await admin.query('DROP TABLE app.many');
   });
 });

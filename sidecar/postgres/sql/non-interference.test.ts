@@ -68,7 +68,7 @@ describe('what the analysis lets through does not depend on protected values', (
 
   before(async () => {
     await loadParser();
-    server = await startPostgres();
+    server = await startPostgres({ settings: ['autovacuum=off'] });
     const admin = await queryConnection(server);
     await admin.query('CREATE DATABASE one');
     await admin.query('CREATE DATABASE two');
@@ -92,7 +92,7 @@ describe('what the analysis lets through does not depend on protected values', (
         (row) => (row === 3 ? '0' : String(100 - row)),
       ),
     );
-    for (const client of databases) await client.query("SET statement_timeout = '2s'");
+    for (const client of databases) await client.query("SET statement_timeout = '60s'");
     const connection = await queryConnection(server, 'postgres', 'one');
     query = connection.query;
     close = () => connection.close();
@@ -172,7 +172,7 @@ describe('what the analysis lets through does not depend on protected values', (
     for (const text of STATEMENTS) await check(text);
   });
 
-  it('for statements by chance', { timeout: 60_000 }, async () => {
+  it('for statements by chance', { timeout: 300_000 }, async () => {
     const kinds = new Map<string, number>();
     await fc.assert(
       fc.asyncProperty(statement, async (text) => {
@@ -181,7 +181,9 @@ describe('what the analysis lets through does not depend on protected values', (
       }),
       {
         numRuns: Number(process.env['FUZZ_RUNS'] ?? 4000),
-        interruptAfterTimeLimit: Number(process.env['FUZZ_TIME'] ?? 6000),
+        interruptAfterTimeLimit: Number(process.env['FUZZ_TIME'] ?? 60_000),
+        // The same in each run of CI; `make fuzz` tries others.
+        ...(process.env['FUZZ_RUNS'] === undefined ? { seed: 20_261_121 } : {}),
       },
     );
     if (process.env['FUZZ_RUNS']) console.log(kinds);
