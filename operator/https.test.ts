@@ -1,18 +1,25 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:https';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { Agent, createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
-import { bundleOf, LIFETIMES, renewed } from './admission/material.ts';
-import { startHttps } from './https.ts';
+import { bundleOf, LIFETIMES, renewed, type Material } from './admission/material.ts';
+import { startHttps, type HttpsOptions, type HttpsServer } from './https.ts';
 
 const HOST = 'sidewarden.sidewarden.svc';
 
-test('a body that stops coming is cut when its time is over, not when node would look', async (t) => {
+async function start(
+  options: Pick<HttpsOptions, 'limits' | 'patience' | 'serve'>,
+): Promise<{
+  readonly server: HttpsServer;
+  readonly serving: Material['serving'] & { readonly bundle: string };
+}> {
   const material = await renewed(undefined, [HOST], Date.now(), LIFETIMES);
   const serving = { ...material.serving, bundle: bundleOf(material) };
-  const limits = { headersTimeout: 100, requestTimeout: 100 };
-  const ours = await startHttps({
+  const server = await startHttps({
+    ...options,
     port: 0,
     address: '127.0.0.1',
     certificates: {
@@ -21,8 +28,15 @@ test('a body that stops coming is cut when its time is over, not when node would
       close: () => Promise.resolve(),
     },
     minVersion: 'TLSv1.3',
-    limits,
     connections: { whole: 4, each: 4 },
+  });
+  return { server, serving };
+}
+
+test('a body that stops coming is cut when its time is over, not when node would look', async (t) => {
+  const limits = { headersTimeout: 100, requestTimeout: 100 };
+  const { server: ours, serving } = await start({
+    limits,
     patience: 0,
     serve: (request) => void request.resume().on('error', () => undefined),
   });
@@ -47,4 +61,34 @@ test('a body that stops coming is cut when its time is over, not when node would
   // A TCP server's address is an object.
   const { port } = theirs.address() as AddressInfo;
   assert.equal(await Promise.race([stalled(port, 'theirs'), stalled(ours.port, 'ours')]), 'ours');
+});
+
+test('while it drains each answer is the last of its connection', async (t) => {
+  const { server, serving } = await start({
+    limits: {},
+    patience: 0,
+    serve: (_, response) => void response.writeHead(200, { 'content-length': 0 }).end(),
+  });
+  t.after(() => server.close());
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const ask = async () => {
+    const asked = request({
+      agent,
+      host: '127.0.0.1',
+      port: server.port,
+      servername: HOST,
+      ca: serving.bundle,
+    });
+    const answered = once(asked, 'response');
+    asked.end();
+    // One argument, says Node's documentation.
+    const [answer] = (await answered) as [IncomingMessage];
+    await once(answer.resume(), 'end');
+    return { reused: asked.reusedSocket, connection: answer.headers.connection };
+  };
+  assert.deepEqual(await ask(), { reused: false, connection: 'keep-alive' });
+  server.drain();
+  assert.deepEqual(await ask(), { reused: true, connection: 'close' });
+  assert.deepEqual(await ask(), { reused: false, connection: 'close' });
 });

@@ -23,6 +23,11 @@ export interface HttpsOptions {
 
 export interface HttpsServer {
   readonly port: number;
+  /**
+   * Each answer is the last on its connection from now on: who has more to ask comes by another one, elsewhere. Without it a client that
+   * writes its next request in the moment of `close` loses it, and an API server does not ask a webhook twice.
+   */
+  drain(): void;
   /** Lets requests that are there be answered, then ends all connections. */
   close(): Promise<void>;
 }
@@ -42,7 +47,11 @@ export async function startHttps(options: HttpsOptions): Promise<HttpsServer> {
   });
   limitConnections(server, options.connections);
   server.on('tlsClientError', () => undefined);
-  server.on('request', options.serve);
+  let draining = false;
+  server.on('request', (request, response) => {
+    if (draining) response.setHeader('connection', 'close');
+    options.serve(request, response);
+  });
   const stopWatching = certificates.watch(() => server.setSecureContext(secure()));
   try {
     await listen(server, options);
@@ -54,6 +63,9 @@ export async function startHttps(options: HttpsOptions): Promise<HttpsServer> {
   const { port } = server.address() as AddressInfo;
   return {
     port,
+    drain: () => {
+      draining = true;
+    },
     close: () => {
       stopWatching();
       return close(server, patience);

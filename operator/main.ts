@@ -6,8 +6,8 @@ import { podPlaceFrom } from './kube/pod-access.ts';
 import { type OperatorOptions, startOperator } from './operator.ts';
 import { settingsFrom, type Settings } from './settings.ts';
 
-/** Milliseconds: by then no API server and no sidecar is sent to a pod that is being deleted. */
-const DRAIN = 3_000;
+/** Milliseconds: by then no API server and no sidecar is sent to a pod that is being deleted, also where kube-proxy is late. */
+const DRAIN = 8_000;
 
 async function run(settings: Settings, access: Pick<OperatorOptions, 'kubeconfig' | 'pod'>): Promise<void> {
   const log = pino(

@@ -146,6 +146,7 @@ async function start(options: OperatorOptions, shutdown: Shutdown): Promise<Oper
   });
   shutdown.add(() => {
     ready = false;
+    admission.drain();
   });
   ready = true;
   return {
