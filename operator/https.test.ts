@@ -10,9 +10,7 @@ import { startHttps, type HttpsOptions, type HttpsServer } from './https.ts';
 
 const HOST = 'sidewarden.sidewarden.svc';
 
-async function start(
-  options: Pick<HttpsOptions, 'limits' | 'patience' | 'serve'>,
-): Promise<{
+async function start(options: Pick<HttpsOptions, 'limits' | 'patience' | 'serve'>): Promise<{
   readonly server: HttpsServer;
   readonly serving: Material['serving'] & { readonly bundle: string };
 }> {

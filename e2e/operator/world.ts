@@ -140,6 +140,8 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
   const lines: string[] = [];
   const log = pino({ level: 'debug', base: null }, { write: (line: string) => void lines.push(line) });
   const kubeconfig = await accountKubeconfig(plane);
+  for (const binding of rest.filter(({ kind }) => kind.endsWith('RoleBinding')))
+    await until(`${binding.metadata.name} counts`, () => counts(admin, binding, rest));
   const env = environmentOf(rendered);
   const operators: Operator[] = [];
   const start = async (replica: string, port: number) => {
@@ -298,6 +300,32 @@ function environmentOf(rendered: readonly Manifest[]): Readonly<Record<string, s
   const given: Record<string, string> = { SIDEWARDEN_NAMESPACE: SYSTEM };
   for (const { name, value } of container.env) if (value !== undefined) given[name] = String(value);
   return given;
+}
+
+/** Whether the operator has what a binding gives: the API server hears of each role and binding in a watch of its own. */
+async function counts(
+  admin: Client,
+  binding: Manifest,
+  rendered: readonly Manifest[],
+): Promise<true | undefined> {
+  const { kind, name } = Object(binding['roleRef']);
+  const role = rendered.find((each) => each.kind === kind && each.metadata.name === name);
+  const [rule] = Object(role?.['rules']);
+  const answer = await admin.post('/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SubjectAccessReview',
+    spec: {
+      user: `system:serviceaccount:${SYSTEM}:${ACCOUNT}`,
+      resourceAttributes: {
+        namespace: binding.metadata.namespace,
+        group: rule.apiGroups[0],
+        resource: rule.resources[0],
+        name: rule.resourceNames?.[0],
+        verb: rule.verbs[0],
+      },
+    },
+  });
+  return inside(answer.json, 'status')['allowed'] === true || undefined;
 }
 
 async function accountKubeconfig(plane: ControlPlane): Promise<string> {
