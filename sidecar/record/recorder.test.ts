@@ -204,7 +204,10 @@ class TroubledStore extends DirectoryStore {
         await live.sync();
         this.calls.push('sync');
       },
-      close: () => live.close(),
+      close: () => {
+        this.calls.push('close');
+        return live.close();
+      },
     };
   }
 }
@@ -326,8 +329,9 @@ test('batched: a rotation does not swallow what the late sync of the same file w
 });
 
 for (const durability of ['strict', 'batched'] as const) {
-  test(`${durability}: a live segment that was cut fails the recording`, async (t) => {
-    const { folder, store } = await sampleFolder(t);
+  test(`${durability}: a live segment that was cut fails the recording, and is closed`, async (t) => {
+    const { folder } = await sampleFolder(t);
+    const store = new TroubledStore(folder);
     const failed = Promise.withResolvers<Error>();
     const recorder = await openSample(store, { durability, onFailure: failed.resolve });
     const live = join(folder, recorder.session, '000001.jsonl');
@@ -337,6 +341,7 @@ for (const durability of ['strict', 'batched'] as const) {
     if (durability === 'strict') await assert.rejects(recorder.durable() ?? Promise.resolve(), /was cut/);
     else await assert.rejects(recorder.close('end'));
     assert.match(String(await failed.promise), /was cut/);
+    assert.equal(store.calls.filter((call) => call === 'close').length, 1);
   });
 
   test(`${durability}: an event that is longer than a line may be fails the recording before its operation goes on`, async (t) => {

@@ -95,8 +95,11 @@ export class OpenSegment {
   }
 
   async close(): Promise<SegmentContent> {
-    await this.#live.sync();
-    await this.#live.close();
+    try {
+      await this.#live.sync();
+    } finally {
+      await this.#live.close();
+    }
     return {
       segment: this.#segment,
       first: this.#first,
