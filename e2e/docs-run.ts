@@ -1,24 +1,15 @@
 /** Runs a page's blocks one after the other, as somebody who follows it would: one folder, one shell's environment. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  access,
-  chmod,
-  cp,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bundlePath, ensureBundle, root } from './bundle.ts';
+import { until } from './cluster/component.ts';
 import { missingLines, type Block } from './docs-page.ts';
 import { freePort } from './postgres.ts';
+import { recordingsClosed } from './recordings-closed.ts';
 
 export interface Guest {
   run(block: Exclude<Block, { kind: 'not-run' }>): Promise<void>;
@@ -74,12 +65,6 @@ interface Started {
   over: boolean;
 }
 
-/** Until it is so, or it is time to see what comes of it all the same. */
-async function patiently(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 60_000;
-  while (!(await isSo()) && performance.now() < end) await sleep(20);
-}
-
 interface GuestOptions {
   readonly ports?: ReadonlyMap<string, string>;
   readonly environment?: Readonly<Record<string, string>>;
@@ -114,7 +99,9 @@ class PageGuest implements Guest {
       case 'output': {
         const missing = () => missingLines(text, this.#last?.printed() ?? '');
         // What goes on in the background may still be saying it.
-        await patiently(() => missing().length === 0 || this.#last?.over !== false);
+        const isSettled = () => missing().length === 0 || this.#last?.over !== false || undefined;
+        // If it does not in time, what is missing says more than that.
+        await until('it is printed', isSettled, { every: 20 }).catch(() => undefined);
         assert.deepEqual(
           missing(),
           [],
@@ -124,7 +111,7 @@ class PageGuest implements Guest {
       }
       case 'run': {
         // A reader takes longer to type it than a session takes to end.
-        if (/recordings/.test(text)) await patiently(() => this.#isRecorded());
+        if (/recordings/.test(text)) await recordingsClosed(join(this.#folder, '.sidewarden'));
         const { ended, printed } = this.#start(text);
         const code = await ended;
         assert.equal(
@@ -189,14 +176,6 @@ class PageGuest implements Guest {
       assert.ok(!started.over, `ended before it printed "${wanted}":\n${text}\n${printed()}`);
       await sleep(20);
     }
-  }
-
-  /** All that `serve` recorded until now is closed. */
-  async #isRecorded(): Promise<boolean> {
-    const folder = join(this.#folder, '.sidewarden', 'recordings');
-    const sessions = await readdir(folder).catch(() => []);
-    const manifests = sessions.map((session) => access(join(folder, session, 'manifest.json')));
-    return (await Promise.allSettled(manifests)).every(({ status }) => status === 'fulfilled');
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ import pg from 'pg';
 import { root } from '../../e2e/bundle.ts';
 import { until } from '../../e2e/cluster/component.ts';
 import { startControlPlane, type ControlPlane } from '../../e2e/cluster/control-plane.ts';
+import { kindsServed } from '../../e2e/cluster/kinds.ts';
 import { startObjectStore, STORE_CREDENTIALS, type TestObjectStore } from '../../e2e/object-store.ts';
 import { freePort, startPostgres, type TestPostgres } from '../../e2e/postgres.ts';
 import { webhookConfigurations } from '../../operator/admission/webhook-configurations.ts';
@@ -90,10 +91,9 @@ function transport(client: ControlPlane['client'], closing: Closing): Transport 
 async function startPlane(closing: Closing): Promise<ControlPlane> {
   const plane = await startControlPlane();
   closing.add(() => plane.stop());
-  for (const kind of ['protectedconnections', 'accesspolicies', 'approvals', 'sessions']) {
+  for (const kind of ['protectedconnections', 'accesspolicies', 'approvals', 'sessions'])
     await plane.apply(await readFile(join(root, 'crds', `${kind}.yaml`), 'utf8'));
-    await plane.kubectl(['wait', '--for=condition=Established', `crd/${kind}.sidewarden.dev`]);
-  }
+  await kindsServed(plane);
   await applyAll(plane, foundations());
   return plane;
 }

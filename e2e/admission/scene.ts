@@ -8,6 +8,7 @@ import { startAdmission, type Handler } from '../../operator/admission/server.ts
 import { connectKube } from '../../operator/kube/connect.ts';
 import { until } from '../cluster/component.ts';
 import { startControlPlane, type ControlPlane } from '../cluster/control-plane.ts';
+import { kindsServed } from '../cluster/kinds.ts';
 import { OWN_KINDS, webhooksAt } from './webhooks.ts';
 
 /** Its `edit` in each of the agents' namespaces, and nothing else. */
@@ -80,10 +81,7 @@ export async function startAdmissionScene(
   const log = pino({ level: 'silent' });
   const plane = await startControlPlane({ controllers: true });
   await plane.kubectl(['apply', '-f', 'crds/'], { cwd: process.cwd() });
-  // kubectl gives up at once on a kind whose status is still empty.
-  await until('the kinds are served', () =>
-    plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']),
-  );
+  await kindsServed(plane);
   const kube = await connectKube({ kubeconfig: plane.kubeconfig, log });
   await kube.synced;
   await plane.apply(OBJECTS.map((each) => JSON.stringify(each)).join('\n---\n'));

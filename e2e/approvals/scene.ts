@@ -22,6 +22,7 @@ import { OWN_KINDS, webhooksAt } from '../admission/webhooks.ts';
 import { createAuthority } from '../cluster/certificates.ts';
 import { until } from '../cluster/component.ts';
 import { startControlPlane, type ControlPlane } from '../cluster/control-plane.ts';
+import { kindsServed } from '../cluster/kinds.ts';
 
 export const NAMESPACE = 'production-access';
 const OPERATOR = 'system:serviceaccount:sidewarden:sidewarden';
@@ -70,11 +71,7 @@ export async function startScene(): Promise<Scene> {
   const plane = await startControlPlane({ controllers: true });
   for (const kind of ['protectedconnections', 'accesspolicies', 'approvals', 'sessions'])
     await plane.apply(await readFile(`crds/${kind}.yaml`, 'utf8'));
-  // kubectl gives up at once on a kind whose status is still empty.
-  for (const kind of ['approvals', 'sessions', 'accesspolicies', 'protectedconnections'])
-    await until(`${kind} are served`, () =>
-      plane.kubectl(['wait', '--for=condition=Established', `crd/${kind}.sidewarden.dev`]),
-    );
+  await kindsServed(plane);
   await plane.apply(rights());
   const kubeconfig = await plane.kubeconfigFor({ user: OPERATOR, groups: ['system:masters'] });
   const kube = await connectKube({ kubeconfig, log });

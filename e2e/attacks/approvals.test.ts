@@ -30,7 +30,7 @@ import { startPostgres, type TestPostgres } from '../postgres.ts';
 import { startSidewarden, type ServeOptions, type Sidewarden } from '../serve.ts';
 import { decide, sidewarden, type Ran } from './command.ts';
 import { Frontend, bind, describe, onlyError, parse, query, sync } from './frontend.ts';
-import { recordingsClosed } from './recordings-closed.ts';
+import { recordingsClosed } from '../recordings-closed.ts';
 
 const me = userInfo().username;
 const rules: readonly ManifestRule[] = [

@@ -11,7 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { bundlePath } from '../bundle.ts';
 import { ALONE, ATTACKS, type Attack } from './mask-attacks.ts';
-import { recordingsClosed } from './recordings-closed.ts';
+import { recordingsClosed } from '../recordings-closed.ts';
 import { SqlGenerator } from './sql-generator.ts';
 import { PROTECTED } from './twin-schema.ts';
 import {

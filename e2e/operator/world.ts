@@ -18,6 +18,7 @@ import { program } from '../cluster/binaries.ts';
 import type { Subject } from '../cluster/certificates.ts';
 import { until } from '../cluster/component.ts';
 import { startControlPlane, type ControlPlane } from '../cluster/control-plane.ts';
+import { kindsServed } from '../cluster/kinds.ts';
 import { versions } from '../cluster/versions.ts';
 import { freePort } from '../postgres.ts';
 import { Client, inside, without } from './client.ts';
@@ -110,14 +111,7 @@ async function startOn(plane: ControlPlane, options: WorldOptions): Promise<Worl
     ({ kind }) => /Role|ServiceAccount|Webhook/.test(kind) && kind !== 'ServiceMonitor',
   );
   await apply(...kinds);
-  // kubectl gives up at once on a kind whose status is still empty.
-  await until('the kinds are served', () =>
-    plane.kubectl([
-      'wait',
-      '--for=condition=Established',
-      ...kinds.map(({ metadata }) => `crd/${metadata.name}`),
-    ]),
-  );
+  await kindsServed(plane);
   const webhooks = rest
     .filter(({ kind }) => kind.endsWith('WebhookConfiguration'))
     .map((each) => reached(each, admissionPort));

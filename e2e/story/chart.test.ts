@@ -7,6 +7,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { root } from '../bundle.ts';
 import { createAuthority } from '../cluster/certificates.ts';
 import { until } from '../cluster/component.ts';
+import { kindsServed } from '../cluster/kinds.ts';
 import { sharedClusterUnavailable } from '../cluster/shared.ts';
 import { agentPod, apply, outputOf, saying, signedIn } from './agent-pod.ts';
 import { followPages } from './pages.ts';
@@ -380,10 +381,7 @@ spec:
 
 test('with certificates of cert-manager, as it would make and inject them', { skip }, async () => {
   await stage.cluster.apply(CERTIFICATES);
-  // kubectl gives up at once on a kind whose status is still empty.
-  await until('the kind is served', () =>
-    stage.kubectl('wait --for condition=Established crd/certificates.cert-manager.io --timeout 60s'),
-  );
+  await kindsServed(stage.cluster);
   await uninstall();
   const authority = await createAuthority(join(stage.cluster.folder, 'cert-manager'));
   const names = ['svc', 'svc.cluster.local'].map((end) => `DNS:sidewarden.${OPERATOR}.${end}`);

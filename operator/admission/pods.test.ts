@@ -9,6 +9,7 @@ import {
   startControlPlane,
   type ControlPlane,
 } from '../../e2e/cluster/control-plane.ts';
+import { kindsServed } from '../../e2e/cluster/kinds.ts';
 import { OWN_KINDS, webhooksAt } from '../../e2e/admission/webhooks.ts';
 import type { Outcome } from '../../e2e/cluster/access.ts';
 import { connectKube, type RunningKube } from '../kube/connect.ts';
@@ -99,11 +100,7 @@ before(async () => {
   if (skip !== false) return;
   plane = await startControlPlane({ controllers: true });
   await plane.kubectl(['apply', '-f', 'crds/'], { cwd: process.cwd() });
-  // kubectl gives up at once on a kind whose status is still empty.
-  await until(
-    async () =>
-      (await plane.kubectlOutcome(['wait', '--for=condition=Established', 'crd', '--all'])).code === 0,
-  );
+  await kindsServed(plane);
   kube = await connectKube({ kubeconfig: plane.kubeconfig, log });
   await kube.synced;
   const documents = [
